@@ -92,7 +92,7 @@ def test_a_note_fits_whatever_it_says(
         request = SimpleNamespace(
             id=text * 300, is_eager=False, delivery_info={"routing_key": text * 300}
         )
-        crash_counts._began(SimpleNamespace(request=request, name=text * 300, acks_late=late))
+        crash_counts.task_began(SimpleNamespace(request=request, name=text * 300, acks_late=late))
         assert (tmp_path / "worker-a.tasks").stat().st_size <= 2 * 4096
         successor = opened(tmp_path)
         assert successor.of(text * 300) == 1  # the first one

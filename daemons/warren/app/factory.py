@@ -245,7 +245,6 @@ def _worker() -> dict[str, Any]:
     return {
         "worker_hijack_root_logger": False,
         "worker_redirect_stdouts": False,
-        "worker_consumer": "warren.worker.consumer:Consumer",
         "worker_cancel_long_running_tasks_on_connection_loss": False,
         "worker_send_task_events": False,
         # The worker itself reads [worker:NAME] remote_control.

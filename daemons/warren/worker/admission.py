@@ -39,9 +39,9 @@ class Admission:
     No ledger of `ledgers` may wait long for its lock.
     """
 
-    def __init__(self, ledgers: Ledgers, leftovers: TaskProcesses) -> None:
+    def __init__(self, ledgers: Ledgers, task_processes: TaskProcesses) -> None:
         self.ledgers = ledgers
-        self._leftovers = leftovers
+        self._task_processes = task_processes
         self._pending: deque[tuple[str, Callable[[], object]]] = deque()
 
     def reserve(self, quotas: Quotas) -> Tickets | None:
@@ -84,7 +84,7 @@ class Admission:
                 self._release(name, partial(self.ledgers[name].settle, own, answered=False))
 
         def settle_and_answer(*arguments: Any) -> Any:
-            self._leftovers.settle(task_id, since, settle)
+            self._task_processes.settle(task_id, since, settle)
             return answer(*arguments)
 
         return settle_and_answer

@@ -9,7 +9,7 @@ import os
 import signal
 from typing import Any
 
-from celery import signals, states
+from celery import states
 
 from warren.config import Settings
 from warren.logs.events import Event
@@ -33,11 +33,6 @@ class ChildSlots:
         self._admitted = ""
         self._since = 0
         client.use(ledgers)
-
-    def connect(self) -> None:
-        """Listen to the tasks of this process and of the pool children that it forks."""
-        signals.task_prerun.connect(self.before, weak=False)
-        signals.task_postrun.connect(self.after, weak=False)
 
     def before(self, task: Any = None, **_: Any) -> None:
         """Take the slots over from the worker."""

@@ -5,7 +5,7 @@ A quota pauses a queue for a while; remote control cancels a queue until it adds
 
 from __future__ import annotations
 
-from typing import Any, ClassVar
+from typing import Any
 
 from celery.worker.consumer import Consumer as CeleryConsumer
 
@@ -13,9 +13,11 @@ from celery.worker.consumer import Consumer as CeleryConsumer
 class TakenQueues(CeleryConsumer):
     """Celery's consumer, which knows why it does not take from a queue."""
 
-    #: Queues that were cancelled while the worker ran (`celery control cancel_consumer`): the end
-    #: of a pause resumes none of them.
-    withdrawn: ClassVar[set[str]] = set()
+    def __init__(self, *arguments: Any, **options: Any) -> None:
+        #: Queues that were cancelled while the worker ran (`celery control cancel_consumer`): the
+        #: end of a pause resumes none of them.
+        self.withdrawn: set[str] = set()
+        super().__init__(*arguments, **options)
 
     def pause_task_queue(self, queue: str) -> None:
         """Stop consuming the queue for now: it stays this worker's."""

@@ -15,7 +15,6 @@ from pathlib import Path
 from typing import Any
 
 from billiard.process import current_process
-from celery import signals
 
 from warren.logs.events import Event
 from warren.logs.setup import logger
@@ -194,16 +193,13 @@ class CrashCounts:
 
     # -- in the pool children ----------------------------------------------------------------------
 
-    def connect(self) -> None:
-        """Listen to the tasks of the pool children that this process forks."""
-        signals.worker_process_init.connect(self._begin_child, weak=False)
-        signals.task_prerun.connect(self._began, weak=False)
-        signals.task_postrun.connect(self._ended, weak=False)
+    def begin_child(self) -> None:
+        """Clear the note: this child replaces one that was lost, whose task its worker has counted.
+        """
+        self._note(b"")
 
-    def _begin_child(self, **_: Any) -> None:
-        self._note(b"")  # It replaces a child that was lost, whose task its worker has counted.
-
-    def _began(self, task: Any = None, **_: Any) -> None:
+    def task_began(self, task: Any = None, **_: Any) -> None:
+        """Note that this child runs the task."""
         # A task that another task runs itself, with `apply`, is part of that task.
         if not task.request.is_eager:
             self._task_id = task.request.id
@@ -213,7 +209,8 @@ class CrashCounts:
                 note = [note[0], task.name[:_KEPT_NAME], key[:_KEPT_KEY]]
             self._note(_encode(note).encode())
 
-    def _ended(self, task_id: str | None = None, **_: Any) -> None:
+    def task_ended(self, task_id: str | None = None, **_: Any) -> None:
+        """Note that this child runs no task."""
         if task_id == self._task_id:
             self._note(b"")
 

@@ -199,12 +199,12 @@ class Request(AcknowledgedRequest):
         else:
             self._fail(error, exc_info)
 
-    def abandon_task(self, crash_counts: int) -> None:
-        """Fail the task in place of running it: its worker died so often while it ran."""
+    def abandon_task(self, crashes: int) -> None:
+        """Fail the task in place of running it: its worker died `crashes` times while it ran."""
         state.task_ready(self)
         try:
             raise WorkerLostError(
-                f"expected its worker to outlive it, found that it died {crash_counts} times while "
+                f"expected its worker to outlive it, found that it died {crashes} times while "
                 "it ran"
             )
         except WorkerLostError as error:

@@ -18,7 +18,7 @@ from time import monotonic
 from typing import Any
 
 from billiard.process import current_process
-from celery import Task, signals
+from celery import Task
 from celery.exceptions import Ignore, Reject, Retry
 from celery.utils.serialization import UnpickleableExceptionWrapper
 from kombu.exceptions import OperationalError
@@ -61,9 +61,9 @@ class TaskGuard:
             # Celery asks for `run` when it builds a task's tracer, which each child does at its
             # start.
             task.run = self._alone(task.run)
-        signals.worker_process_init.connect(self._begin, weak=False)
 
-    def _begin(self, **_: Any) -> None:
+    def begin_child(self) -> None:
+        """Set this pool child apart from its worker."""
         # The child has its own process group: a task that signals its group reaches no worker, and
         # the worker knows what came from a child.
         setpgid(0, 0)
@@ -119,7 +119,7 @@ class TaskGuard:
 
     def _guarded(self, trace: Tracer) -> Tracer:
         def guarded(*arguments: Any, **keywords: Any) -> tuple[Any, Any, Any, Any]:
-            # Not before: the pool sets its own signal handlers after `_begin`.
+            # Not before: the pool sets its own signal handlers after `begin_child`.
             if self._state is None:
                 self._state = ProcessState(TOOLS)
                 self._receivers = Kept()

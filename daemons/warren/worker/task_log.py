@@ -58,16 +58,16 @@ class TaskLog:
         return self._told == task_id and not losing()
 
     def connect(self, tasks: Mapping[str, Task]) -> None:
-        """Listen to these tasks in this process and in the pool children that it forks."""
+        """Listen to the ends of these tasks, in this process and in the pool children that it
+        forks. `began` and `ended` are called by task_hooks.py.
+        """
         for task in tasks.values():
             if task_has_custom(task, "on_success"):
                 task.on_success = self._behind_success(task, task.on_success)
-        signals.task_prerun.connect(self.began, weak=False)
         signals.task_success.connect(self.succeeded, weak=False)
         signals.task_failure.connect(self.failed, weak=False)
         signals.task_internal_error.connect(self.broken, weak=False)
         signals.task_retry.connect(self.retried, weak=False)
-        signals.task_postrun.connect(self.ended, weak=False)
         signals.task_revoked.connect(self.revoked, weak=False)
 
     def began(self, task: Any = None, **_: Any) -> None:

@@ -1,0 +1,81 @@
+"""Answers to messages that Redis did not take: each is given again, or ends the connection.
+
+RabbitMQ's connection is broken when an answer fails, and says so. Redis takes each answer by any
+connection that is there: the one that consumes stands, the message keeps its place in the
+prefetch, and with all places taken the worker would wait for ever. Redis knows a message by its tag
+on any connection, so that a task that has ended need not run again.
+"""
+
+from __future__ import annotations
+
+import logging
+from collections import deque
+from collections.abc import Callable
+from typing import Any
+
+from celery.worker.state import active_requests
+
+from warren.broker.redis.lost_messages import LOST
+
+_logger = logging.getLogger(__name__)
+
+
+class PendingAnswers:
+    """The answers of one worker's consumer that its broker has not taken yet."""
+
+    def __init__(self, consumer: Any) -> None:
+        self._consumer = consumer
+        #: The connection, by its number, over which Redis did not take an answer to a message.
+        self._unanswered = -1
+        #: Redis' tags of the messages whose tasks are done, which it has not been told yet.
+        self._unacknowledged: deque[str] = deque()
+
+    def begin(self) -> None:
+        """Have Redis' transport ask here whether a message is at work."""
+        LOST.at_work = self._is_at_work
+
+    def step(self) -> None:
+        """Tell Redis what is done and it did not take.
+
+        Raises an error of the connection, at which Celery connects again.
+        """
+        if self._unanswered == self._consumer.restart_count:
+            raise ConnectionResetError("the broker did not take an answer to a message in time")
+        while self._unacknowledged:
+            self._consumer.task_consumer.channel.qos.ack(self._unacknowledged[0])
+            # Not before: an acknowledgement that fails is pending still, and twice does no harm.
+            self._unacknowledged.popleft()
+
+    def watch(self, message: Any) -> None:
+        """Have the answers to a message noticed: Celery logs and forgets an answer that fails."""
+        message.ack_log_error = self._noticing(message, message.ack_log_error, done=True)
+        message.reject_log_error = self._noticing(message, message.reject_log_error, done=False)
+
+    def _is_at_work(self, tag: str) -> bool:
+        return tag in self._unacknowledged or any(
+            request.message.delivery_tag == tag for request in active_requests
+        )
+
+    def _noticing(
+        self, message: Any, answer: Callable[..., None], done: bool
+    ) -> Callable[..., None]:
+        """Return `answer`, Celery's acknowledgement (`done`) or rejection, which notes its own
+        failure.
+        """
+        connection = self._consumer.restart_count
+
+        def noticed(*arguments: Any, **options: Any) -> None:
+            over = self._consumer.restart_count != connection
+            # Each attempt at a broker that hangs holds up the main loop: one is enough.
+            if self._unanswered != connection and not (over and done):
+                # While Redis takes no writes: it is told when it does.
+                try:
+                    answer(*arguments, **options)
+                except self._consumer.channel_errors as error:
+                    _logger.warning("Redis did not take an answer to a message: %s", error)
+                if not message.acknowledged:
+                    self._unanswered = connection
+            if done and not message.acknowledged:
+                self._unacknowledged.append(message.delivery_tag)
+
+        return noticed
