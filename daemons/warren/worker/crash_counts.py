@@ -194,8 +194,7 @@ class CrashCounts:
     # -- in the pool children ----------------------------------------------------------------------
 
     def begin_child(self) -> None:
-        """Clear the note: this child replaces one that was lost, whose task its worker has counted.
-        """
+        """Clear the note: it is a lost child's, whose task the worker has counted."""
         self._note(b"")
 
     def task_began(self, task: Any = None, **_: Any) -> None:
