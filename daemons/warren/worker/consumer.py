@@ -1,5 +1,4 @@
-"""Celery's consumer with Warren's stages of a message, and with Warren's end of one that cannot be
-run.
+"""Celery's consumer with Warren's stages of a message, which rejects what cannot be run.
 
 Celery's own handlers of such messages write the whole body into the log. Warren logs no arguments,
 and rejects rather than deletes.

@@ -25,7 +25,7 @@ _REFUSED_PAUSE = 2
 
 
 class ConnectedConsumer(TakenQueues):
-    """Celery's consumer, which no trouble with its broker ends.
+    """Celery's consumer, which no error of its connection ends.
 
     `write_heartbeat` is called at least once a second while the broker is away. `refuse_queue` is
     called with the name of a queue that RabbitMQ does not let the worker declare, and the error; it

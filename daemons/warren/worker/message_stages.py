@@ -44,8 +44,8 @@ class MessageStages:
         return self.current_message.refusal() or malformed(message)
 
     def diverts(self, message: Any) -> bool:
-        """Return whether a message that can be run does not go on to Celery, for a stage has taken
-        it.
+        """Return whether a stage has taken a message that can be run, so that it does not reach
+        Celery.
         """
         stages: tuple[Callable[[Any], bool], ...] = (
             self.flood.good,
