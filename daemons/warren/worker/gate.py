@@ -19,7 +19,7 @@ from warren.app.queues import counts_returns
 from warren.config import Settings
 from warren.logs.events import Event
 from warren.logs.setup import logger
-from warren.worker.admission import Admission, Quotas, wait_s
+from warren.worker.admission import Admission, Quotas, Tickets, wait_s
 from warren.worker.message_address import source
 from warren.worker.message_copy import TICKETS, due_in, is_expired
 from warren.worker.requeue import Requeuer
@@ -54,82 +54,9 @@ class Gate:
 
     def strategy(self, task: Task, app: Any, consumer: Any, **options: Any) -> Callable[..., None]:
         """Return the message handler of `task` on this connection."""
-        admit = stock_strategy(task, app, consumer, **options)
-        ledgers = self.admission.ledgers
-        quotas = [
-            (name, ledgers[name], self.settings.quotas[name].cost)
-            for name in self.settings.quotas_of(task.name)
-        ]
-        waiting = frozenset(
-            name for name in self.settings.queues if self.settings.may_wait(name, task.name)
-        )
-        connection = consumer.restart_count
-
-        def fall_due(*delivery: Any) -> None:
-            # Otherwise the broker has delivered it again since.
-            if consumer.restart_count == connection:
-                consumer.qos.decrement_eventually()
-                handle(*delivery)
-
-        def handle(
-            message: Any, body: Any, ack: Any, reject: Any, callbacks: Any, **rest: Any
-        ) -> None:
-            delay = due_in(message.headers)
-            if delay > 0:
-                # No slot is taken for a task that is not due. Unacknowledged, the message is the
-                # broker's until then.
-                consumer.qos.increment_eventually()
-                consumer.timer.call_after(delay, fall_due, (message, body, ack, reject, callbacks))
-                return
-            if (
-                is_expired(message.headers)
-                or message.headers.get("id") in consumer.controller.state.revoked
-            ):
-                # Celery drops it. If Celery does not (a clock that is set back right here),
-                # `has_slots` stops the request.
-                admit(message, body, ack, reject, callbacks, **rest)
-                return
-            # The quotas of a paused queue were asked a moment ago: they are not asked again for
-            # each message that was fetched ahead.
-            tickets = None if source(message) in self.paused else self.admission.reserve(quotas)
-            if tickets is None:
-                again = partial(handle, message, body, ack, reject, callbacks)
-                if source(message) in waiting:
-                    self._requeue(consumer, message, again)
-                    self._pause(consumer, source(message), quotas)
-                else:
-                    # Tasks that need no slot wait in this queue. The queue is consumed as before,
-                    # and the message goes to its end.
-                    consumer.timer.call_after(
-                        ROUND, self._send_round, (consumer, message, connection)
-                    )
-                return
-            message.headers[TICKETS] = {
-                name: [[ticket.slot, ticket.serial] for ticket in own]
-                for name, own in tickets.items()
-            }
-            # A task that is acknowledged early is so before its call: its slots are settled by the
-            # child, or reaped with it.
-            answer = (
-                self.admission.settling(message.headers["id"], tickets, ack)
-                if task.acks_late
-                else ack
-            )
-            try:
-                admit(
-                    message,
-                    body,
-                    answer,
-                    self.admission.settling(message.headers["id"], tickets, reject),
-                    callbacks,
-                    **rest,
-                )
-            except BaseException:
-                # It was refused before any process could run it: not sent.
-                self.admission.refund(tickets)
-                raise
-
-        return handle
+        return GatedTask(
+            self, task, stock_strategy(task, app, consumer, **options), consumer
+        ).handle
 
     def has_slots(self, request: Any) -> bool:
         """Return whether the request may run: it holds slots, or no quota governs its task.
@@ -143,12 +70,12 @@ class Gate:
         request.reject(requeue=True)
         return False
 
-    def _send_round(self, consumer: Any, message: Any, connection: int) -> None:
+    def send_round(self, consumer: Any, message: Any, connection: int) -> None:
         # Otherwise the broker has delivered it again since.
         if consumer.restart_count == connection:
             self.requeuer.send_back(message, message.ack)
 
-    def _requeue(self, consumer: Any, message: Any, again: Callable[[], None]) -> None:
+    def requeue(self, consumer: Any, message: Any, again: Callable[[], None]) -> None:
         """Requeue the message, uncounted: a delivery limit must never turn waiting into loss."""
         if counts_returns(consumer.app, source(message)):
             # A quorum queue counts every return and drops a message that came back too often, so it
@@ -157,7 +84,7 @@ class Gate:
         else:
             message.requeue()
 
-    def _pause(self, consumer: Any, queue: str, quotas: Quotas) -> None:
+    def pause(self, consumer: Any, queue: str, quotas: Quotas) -> None:
         """Stop consuming the queue until its quotas may have slots again. Other queues continue."""
         if queue in self.paused:
             return
@@ -200,3 +127,103 @@ class Gate:
                 self.paused.add(queue)
                 pause = BROKER_WAIT
         consumer.timer.call_after(min(pause, LONGEST_WAIT), self._resume, (consumer, queue, quotas))
+
+
+class GatedTask:
+    """The gate before one task type on one connection.
+
+    `admit` is Celery's message handler of the task.
+    """
+
+    def __init__(self, gate: Gate, task: Task, admit: Callable[..., None], consumer: Any) -> None:
+        settings, ledgers = gate.settings, gate.admission.ledgers
+        self._gate = gate
+        self._task = task
+        self._admit = admit
+        self._consumer = consumer
+        self._connection = consumer.restart_count
+        self._quotas = [
+            (name, ledgers[name], settings.quotas[name].cost)
+            for name in settings.quotas_of(task.name)
+        ]
+        #: Queues that may wait for a slot of this task.
+        self._waiting = frozenset(
+            name for name in settings.queues if settings.may_wait(name, task.name)
+        )
+
+    def handle(
+        self, message: Any, body: Any, ack: Any, reject: Any, callbacks: Any, **rest: Any
+    ) -> None:
+        """Admit the message if its task is due and has slots; else keep it or send it back."""
+        delay = due_in(message.headers)
+        if delay > 0:
+            # No slot is taken for a task that is not due. Unacknowledged, the message is the
+            # broker's until then.
+            self._consumer.qos.increment_eventually()
+            delivery = (message, body, ack, reject, callbacks)
+            self._consumer.timer.call_after(delay, self._fall_due, delivery)
+            return
+        if (
+            is_expired(message.headers)
+            or message.headers.get("id") in self._consumer.controller.state.revoked
+        ):
+            # Celery drops it. If Celery does not (a clock that is set back right here),
+            # `has_slots` stops the request.
+            self._admit(message, body, ack, reject, callbacks, **rest)
+            return
+        # The quotas of a paused queue were asked a moment ago: they are not asked again for
+        # each message that was fetched ahead.
+        paused = source(message) in self._gate.paused
+        tickets = None if paused else self._gate.admission.reserve(self._quotas)
+        if tickets is None:
+            self._send_back(message, partial(self.handle, message, body, ack, reject, callbacks))
+        else:
+            self._admit_with(tickets, message, body, ack, reject, callbacks, **rest)
+
+    def _fall_due(self, *delivery: Any) -> None:
+        # Otherwise the broker has delivered it again since.
+        if self._consumer.restart_count == self._connection:
+            self._consumer.qos.decrement_eventually()
+            self.handle(*delivery)
+
+    def _send_back(self, message: Any, again: Callable[[], None]) -> None:
+        if source(message) in self._waiting:
+            self._gate.requeue(self._consumer, message, again)
+            self._gate.pause(self._consumer, source(message), self._quotas)
+        else:
+            # Tasks that need no slot wait in this queue. The queue is consumed as before, and the
+            # message goes to its end.
+            self._consumer.timer.call_after(
+                ROUND, self._gate.send_round, (self._consumer, message, self._connection)
+            )
+
+    def _admit_with(
+        self,
+        tickets: Tickets,
+        message: Any,
+        body: Any,
+        ack: Any,
+        reject: Any,
+        callbacks: Any,
+        **rest: Any,
+    ) -> None:
+        admission, task_id = self._gate.admission, message.headers["id"]
+        message.headers[TICKETS] = {
+            name: [[ticket.slot, ticket.serial] for ticket in own] for name, own in tickets.items()
+        }
+        # A task that is acknowledged early is so before its call: its slots are settled by the
+        # child, or reaped with it.
+        answer = admission.settling(task_id, tickets, ack) if self._task.acks_late else ack
+        try:
+            self._admit(
+                message,
+                body,
+                answer,
+                admission.settling(task_id, tickets, reject),
+                callbacks,
+                **rest,
+            )
+        except BaseException:
+            # It was refused before any process could run it: not sent.
+            admission.refund(tickets)
+            raise
