@@ -1,5 +1,6 @@
-"""Random histories of quotas whose terms are edited, and the calls that were admitted beyond the
-terms of the moment: none.
+"""Random histories of quotas whose limits are edited, and the calls beyond the limits.
+
+The limits are those of the moment, and there must be no call beyond them.
 """
 
 from __future__ import annotations

@@ -1,5 +1,6 @@
-"""Fuzzed messages by the ten thousand, on each broker: worker ends, calls without a slot, rejected
-ones without a line.
+"""Fuzzed messages by the ten thousand, on each broker.
+
+It counts worker ends, calls without a slot, and rejected messages without a line.
 """
 
 from __future__ import annotations

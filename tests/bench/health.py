@@ -53,8 +53,9 @@ def main() -> None:
 
 
 def write(directory: Path) -> None:
-    """A configuration, and the files that a suite of some size writes: ten workers, thirty queues,
-    ten quotas.
+    """Make a configuration, and the files that a suite of some size writes.
+
+    It has ten workers, thirty queues and ten quotas.
     """
     me, start = (
         os.getpid(),

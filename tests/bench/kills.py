@@ -1,5 +1,6 @@
-"""Workers and their broker killed again and again while tasks are sent: lost, run again, left
-behind.
+"""Workers and their broker killed again and again while tasks are sent.
+
+It counts tasks that are lost, run again or left behind.
 
 Redis writes its file at each command (appendfsync always); RabbitMQ's queues are durable.
 """

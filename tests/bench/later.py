@@ -1,5 +1,6 @@
-"""A flood of tasks that are due in a day, then one that is due: when it runs, and how much the
-worker's memory grows.
+"""A flood of tasks that are due in a day, then one that is due now.
+
+It measures when that one runs, and how much the worker's memory grows.
 """
 
 from __future__ import annotations

@@ -1,5 +1,6 @@
-"""The CPU time of one `warren logs`, user and system, start of the interpreter included, on the
-logs of a day.
+"""The CPU time of one `warren logs` on the logs of a day.
+
+It is user and system time, with the start of the interpreter.
 """
 
 from __future__ import annotations
@@ -95,8 +96,9 @@ def write(directory: Path, lines: int) -> int:
 
 
 def line(time: str, number: int, lines: int) -> bytes:
-    """The end of a task, as a worker logs it; one of all is the task that is asked for, one in a
-    thousand fails.
+    """Return the line of a task's end, as a worker logs it.
+
+    One of all is the task that is asked for, one in a thousand fails.
     """
     task = TASK if number == lines * 7 // 10 else f"{number:08x}-1111-4111-8111-111111111111"
     failed = number % 1000 == 0

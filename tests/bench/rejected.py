@@ -1,5 +1,6 @@
-"""A flood of messages that nobody can run, then a good task: rejected a second, the good one's
-wait, CPU a message.
+"""A flood of messages that no worker can run, then a good task.
+
+It measures rejected messages a second, the good task's wait, and CPU a message.
 """
 
 from __future__ import annotations

@@ -1,5 +1,6 @@
-"""A quota that is edited and reloaded while its daemons are killed, stopped and frozen, and the
-calls beyond its terms: none.
+"""A quota that is edited and reloaded while its daemons are killed, stopped and frozen.
+
+It counts the calls beyond its limit: there must be none.
 """
 
 from __future__ import annotations

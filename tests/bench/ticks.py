@@ -1,5 +1,6 @@
-"""Beat with more ticks than it can send: how many a second it sends, on each broker, and whether
-each other one is told.
+"""Beat with more ticks than it can send.
+
+It measures how many a second it sends, on each broker, and whether it logs each other tick.
 
 With --faults: two beats and entries of 1 s, while leaders are killed and stopped, and the broker
 goes away.
@@ -81,8 +82,10 @@ def main() -> None:
 def measured(
     directory: Path, url: str, queues: str, entries: int, seconds: float
 ) -> dict[str, float]:
-    """The balance of the ticks; how many a second, milliseconds of CPU a tick, the median and
-    longest lateness (seconds).
+    """Return the balance of the ticks.
+
+    It has ticks a second, milliseconds of CPU a tick, and the median and longest lateness
+    (seconds).
     """
     schedule = "".join(
         f"[schedule:s{number}]\ntask = jobs.tick\nevery = {EVERY}s\n" for number in range(entries)

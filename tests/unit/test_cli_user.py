@@ -103,8 +103,8 @@ def test_the_state_of_another_user(directory: Path) -> None:
     code, said = told(directory, "nobody", "call", "shop.add")
     assert code == 69
     assert (
-        f"{directory}/state: expected to be allowed to write there, where the embedded broker of "
-        "root is, found user nobody" in said
+        f"{directory}/state: user nobody cannot write there, where the embedded broker of root is"
+        in said
     )
     assert said.endswith("; call it as root\n")
     os.chown(directory / "state", 1, 1)

@@ -34,7 +34,7 @@ def test_a_message_that_kills_is_refused_in_the_end(tmp_path: Path) -> None:
     hand = started(tmp_path)
     hand.note(b"[[], {}, {}]", {"id": "bad"})
     assert hand.refusal() == (
-        "expected a message that its worker outlives, found one that it had in hand as it "
+        "expected a message that its worker outlives, found one at which the worker "
         f"died {MOST_CRASHES} times"
     )
     hand.note(b"[[], {}, {}]", {"id": "good"})

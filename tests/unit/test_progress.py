@@ -76,7 +76,7 @@ def test_who_follows_a_task_hears_every_step_and_the_end(backend: str) -> None:
 
 def test_who_follows_a_task_that_never_ends_is_told_so(app: Celery) -> None:
     """Following gives up after the time that was given, naming the task."""
-    with pytest.raises(TimeoutError, match=r"task nobody: expected to end within 0\.2 s"):
+    with pytest.raises(TimeoutError, match=r"task nobody did not end within 0\.2 s"):
         list(follow(app.AsyncResult("nobody"), 0.2))
 
 

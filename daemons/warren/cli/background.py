@@ -35,7 +35,7 @@ def background(verb: Verb) -> Verb:
             help="As root: become this user, for good, before anything else.",
         ),
         click.option(
-            "--stop", is_flag=True, help="Ask the one that runs to end, and wait until it has."
+            "--stop", is_flag=True, help="Ask the running daemon to end, and wait until it has."
         ),
         # The daemon is already in the background, and has restarted itself there.
         click.option("--detached", is_flag=True, hidden=True),
@@ -111,7 +111,7 @@ def _stop(lock: Path, program: str, timeout: float) -> str:
         signal.pidfd_send_signal(process, signal.SIGTERM)
     except PermissionError:
         raise WarrenError(
-            f"{program}: expected to be allowed to stop process {pid}; call it as its user or as "
+            f"cannot stop {program}, process {pid}: permission denied; call it as its user or as "
             "root"
         ) from None
     waiting = select.poll()

@@ -33,14 +33,14 @@ def writable_code(settings: Settings) -> list[str]:
         who = _writers(status)
         if who:
             found.append(
-                f"{path} may be written to by {who}: whoever does that runs as the suite; chown "
+                f"{path} may be written to by {who}, whose code then runs as the suite; chown "
                 f"root {path}, chmod go-w"
             )
     return found
 
 
 def _writers(status: os.stat_result) -> str:
-    """Return who may write there, besides root and an owner who may; empty when there is nobody.
+    """Return the users who may write there, besides root and an owner who may; else empty.
 
     Only the owner and the mode count, although the unit may forbid writing in addition.
     """

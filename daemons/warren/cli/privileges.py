@@ -147,8 +147,8 @@ class Verb(click.Command):
             # The message of `not_root_for_another`, but before any file of that user is read.
             state = directories_of(said["directory"].absolute(), said["host"]).state
             raise WarrenError(
-                f"{state}: expected to run as {user.name}, whose directory it is, found root; "
-                f"call warren start, or add --user {user.name}"
+                f"{state}: a daemon may not run as root there, but only as {user.name}, whose "
+                f"directory it is; call warren start, or add --user {user.name}"
             )
         from warren.cli import unprivileged_child
 

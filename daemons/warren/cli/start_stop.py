@@ -94,7 +94,9 @@ def restart(context: click.Context, workers: tuple[str, ...], rolling: bool, as_
 
 def _act(context: click.Context, action: Action, as_json: bool) -> int:
     if os.geteuid() != 0:
-        raise WarrenError(f"user: expected root, found {own_name()}; sudo warren {action}")
+        raise WarrenError(
+            f"{own_name()} may not {action} the suite: only root may; sudo warren {action}"
+        )
     if action is not Action.STOP:  # a wrong configuration prevents a start, but never a stop
         _check(context)
     # A start then changes nothing for systemd, but Monit watches again.
@@ -135,7 +137,7 @@ def _act(context: click.Context, action: Action, as_json: bool) -> int:
         elif late:
             click.echo(
                 (
-                    f"not every program is ready, and they go on trying: {printable(late)}; see "
+                    f"not every program is ready, and they keep trying: {printable(late)}; see "
                     "warren status"
                 ),
                 err=True,

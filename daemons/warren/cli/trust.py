@@ -159,7 +159,7 @@ def refuse_strangers(path: Path, option: str) -> None:
     if others:
         names = " and ".join(sorted(map(user_name, others)))
         raise Untrusted(
-            f"{path}, which is [app] {option}, is in the hands of {names}, but [app] state_dir is "
+            f"{path}, which is [app] {option}, may be replaced by {names}, but [app] state_dir is "
             "root's: the suite would work as root on files of another user; give both to one "
             f"user, or name another {option}"
         )
@@ -197,6 +197,6 @@ def _note(way: Way, status: os.stat_result, path: Path) -> None:
 
 def _shared(path: Path) -> str:
     return (
-        f"{path} may be written to by more users than its owner, so root does not go by it; chmod "
+        f"{path} may be written to by more users than its owner, so root does not trust it; chmod "
         f"go-w {path}"
     )

@@ -53,8 +53,8 @@ def not_root_for_another(state_dir: Path) -> None:
         return
     name = user_name(owner)
     raise WarrenError(
-        f"{state_dir}: expected to run as {name}, whose directory it is, found root; call warren "
-        f"start, or add --user {name}"
+        f"{state_dir}: a daemon may not run as root there, but only as {name}, whose directory it "
+        f"is; call warren start, or add --user {name}"
     )
 
 
@@ -80,7 +80,6 @@ def may_write_state(state_dir: Path) -> None:
     # could not read the files that root left in its state.
     if os.geteuid() == 0 != owner or not os.access(state_dir, os.W_OK | os.X_OK):
         raise Unavailable(
-            f"{state_dir}: expected to be allowed to write there, where the embedded broker of "
-            f"{name} is, found user {own_name()}; call it as "
-            f"root{f' or as {name}' if owner else ''}"
+            f"{state_dir}: user {own_name()} cannot write there, where the embedded broker of "
+            f"{name} is; call it as root{f' or as {name}' if owner else ''}"
         )

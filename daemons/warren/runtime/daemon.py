@@ -108,7 +108,7 @@ class Daemon:
         These are the log, the signal handlers, the signal at the supervisor's death, and the
         limits. Django's `setup()` closes every handler of `logging`. A module may set signal
         handlers of its own, or forget to restore what it changed. A daemon without them gets no
-        stop and no reload, and reports that to nobody.
+        stop and no reload, and nothing reports that.
         """
         self._state.restore()
         keep()

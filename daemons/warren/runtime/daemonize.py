@@ -62,8 +62,8 @@ def into_background(settings: Settings, program: str, expected: Collection[str])
         daemon = process_of(int(answer)) if answer else None
         if daemon is None:
             raise WarrenError(
-                f"{program}: expected a process in the background, found none; its reason stands "
-                "above"
+                f"{program} did not start in the background: its process ended at once; the reason "
+                "is printed above"
             )
         sys.exit(_Start(settings, program, expected, daemon).watch(capture, printed))
     os.close(reading)
@@ -118,9 +118,9 @@ def _capture(settings: Settings, program: str) -> TextIO:
     except OSError as error:
         purpose = "what the daemon prints" if option == "log_dir" else "the daemon's state"
         raise CannotWrite(
-            f"{path if option == 'log_dir' else settings.app.state_dir}: expected to write "
-            f"{purpose} there as {own_name()}, found {error.filename}: {error.strerror}; make the "
-            f"directory and give it to that user, or set [app] {option}"
+            f"{path if option == 'log_dir' else settings.app.state_dir}: cannot write {purpose} "
+            f"there as {own_name()}: {error.filename}: {error.strerror}; make the directory and "
+            f"give it to that user, or set [app] {option}"
         ) from error
     finally:
         os.umask(before)
@@ -180,9 +180,9 @@ class _Start:
             return self._report_end(code, capture.read())
         if missing:
             print(
-                f"{self.program}: expected it to be ready within "
-                f"{self.settings.supervise.start_timeout:g} s, found {_listed(missing)}; process "
-                f"{self.daemon.pid} continues in the background, see {self.settings.app.log_dir}",
+                f"{self.program} is not ready after {self.settings.supervise.start_timeout:g} s: "
+                f"{_listed(missing)}; process {self.daemon.pid} continues in the background, see "
+                f"{self.settings.app.log_dir}",
                 file=sys.stderr,
             )
         else:
@@ -246,7 +246,7 @@ class _Start:
         return missing
 
     def _report_end(self, code: int, output: str) -> int:
-        """Print the daemon's output, as nobody looks for it in a file; return the exit code."""
+        """Print the daemon's output, for no operator would look for it; return the exit code."""
         how = f"signal {-code}" if code < 0 else f"exit code {code}"
         summary = (
             f"{self.program} ended with {how} before it was ready; see "

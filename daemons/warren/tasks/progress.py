@@ -92,7 +92,7 @@ def follow(result: AsyncResult[Any], timeout: float) -> Iterator[Progress]:
     while last is None or not last.ended:
         if time.monotonic() > deadline:
             raise TimeoutError(
-                f"task {result.id}: expected to end within {timeout:g} s, found it at {last}"
+                f"task {result.id} did not end within {timeout:g} s: its last progress is {last}"
             )
         for told in _listen(result) if isinstance(result.backend, RPCBackend) else _look(result):
             if told not in (None, last):

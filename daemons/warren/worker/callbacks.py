@@ -244,7 +244,7 @@ def tell(name: str, task_id: str, cause: Any, fields: dict[str, Any], store_resu
         getattr(current_app.backend, name)(
             task_id, cause, request=Context(fields), store_result=store_result
         )
-    except BaseException as error:  # noqa: BLE001  a callback is anybody's code, or nobody's
+    except BaseException as error:  # noqa: BLE001  a callback may be any code, or none
         reason = safe_text(error)
         logger().error(
             Event.CALLBACKS_FAILED, task_id=task_id, task=fields.get("task"), reason=reason

@@ -129,7 +129,7 @@ class CurrentMessage:
         if crash_counts < MOST_CRASHES:
             return ""
         return (
-            "expected a message that its worker outlives, found one that it had in hand as it "
+            "expected a message that its worker outlives, found one at which the worker "
             f"died {crash_counts} times"
         )
 

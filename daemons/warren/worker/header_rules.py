@@ -93,7 +93,7 @@ HEADERS: Mapping[str, Rule] = {
     SENT_AT: ("seconds since the epoch", lambda value: is_number(value, 0, 10**11)),
 }
 
-#: Properties of the message, likewise. Redis and the embedded broker take them from anybody's JSON.
+#: Properties of the message, likewise. Redis and the embedded broker take any client's JSON.
 PROPERTIES: Mapping[str, Rule] = {
     **dict.fromkeys(("correlation_id", "reply_to"), _NAME),
     "priority": (

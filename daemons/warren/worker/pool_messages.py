@@ -1,4 +1,4 @@
-"""The messages that a pool child may send to its worker, told from anything else. Pure."""
+"""The messages that a pool child may send to its worker, and how to recognise them. Pure."""
 
 from __future__ import annotations
 

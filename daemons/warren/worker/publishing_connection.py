@@ -133,7 +133,7 @@ class PublishingConnection:
         try:
             yield
         except ERRORS as error:
-            consequence = "messages on their way back to their queues wait; other tasks go on"
+            consequence = "messages on their way back to their queues wait; other tasks continue"
             logger().warning(
                 Event.BROKER_LOST,
                 reason=str(error) or type(error).__name__,

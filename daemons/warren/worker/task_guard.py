@@ -130,7 +130,7 @@ class TaskGuard:
             # It continues as an exception that the worker can read.
             except BaseException as error:  # noqa: BLE001
                 told = TOLD if arguments and self.told(arguments[0]) else ()
-                # Its traceback goes along, with its text: of 100 MB nobody would read either.
+                # Its traceback goes along, with its text: no reader would want 100 MB of either.
                 raise _portable(error, told) from (
                     error if len(safe_text(error)) <= _TRACEBACK else None
                 )
