@@ -424,7 +424,7 @@ def test_a_directory_that_the_user_cannot_make(suite: Suite, scratch: Path, opti
         become("nobody")
         with pytest.raises(
             CannotWrite,
-            match=rf"^{scratch}/of root/directory.*as nobody, found .*set \[app\] {option}$",
+            match=rf"^{scratch}/of root/directory.*as nobody: .*set \[app\] {option}$",
         ):
             into_background(settings.model_copy(update={"app": app}), "beat", ["beat"])
 

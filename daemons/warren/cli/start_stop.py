@@ -94,9 +94,7 @@ def restart(context: click.Context, workers: tuple[str, ...], rolling: bool, as_
 
 def _act(context: click.Context, action: Action, as_json: bool) -> int:
     if os.geteuid() != 0:
-        raise WarrenError(
-            f"{own_name()} may not {action} the suite: only root may; sudo warren {action}"
-        )
+        raise WarrenError(f"only root may {action} it, not {own_name()}; sudo warren {action}")
     if action is not Action.STOP:  # a wrong configuration prevents a start, but never a stop
         _check(context)
     # A start then changes nothing for systemd, but Monit watches again.
