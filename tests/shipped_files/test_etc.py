@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import re
+import textwrap
 from pathlib import Path
 
 import pytest
@@ -25,6 +26,13 @@ EXAMPLES = {
 def uncommented(text: str) -> str:
     """The text with its example sections in force: their lines have no space behind the #."""
     return re.sub(r"^#(?=[\[a-z])", "", text, flags=re.MULTILINE)
+
+
+def wrapped(text: str) -> list[str]:
+    """A comment of the file, in lines of at most 100 columns."""
+    return textwrap.wrap(
+        text, 100, initial_indent="# ", subsequent_indent="# ", break_on_hyphens=False
+    )
 
 
 def test_shipped_file_works() -> None:
@@ -61,7 +69,8 @@ def test_every_option_at_its_default(section: SectionKind) -> None:
     for option, field in section.model.model_fields.items():
         form = kind(field)
         value = EXAMPLES.get((section.word, option)) or form.text(field.default)
-        expected += [f"# {field.description} ({form.form})", f"{option} = {value}".rstrip()]
+        expected += wrapped(f"{field.description} ({form.form})")
+        expected.append(f"{option} = {value}".rstrip())
     assert uncommented(match[1]).splitlines() == expected
 
 

@@ -75,16 +75,20 @@ _WORD = r"([^\s\"'\\]{1,200})"
 _POSITIONS = tuple(
     re.compile(rf"(?<![\w.-])({before}){_WORD}")
     for before in (
-        rf"rabbitmqctl[^\n]{{0,200}}?(?:add_user|change_password|authenticate_user){_NEXT}[^\s\"'\\]{{1,80}}{_NEXT}",
+        rf"rabbitmqctl[^\n]{{0,200}}?(?:add_user|change_password|authenticate_user){_NEXT}"
+        rf"[^\s\"'\\]{{1,80}}{_NEXT}",
         rf"vault{_NEXT}login{_NEXT}(?!-|\w{{1,40}}=)",
-        rf"htpasswd{_NEXT}-\w{{0,5}}b\w{{0,5}}(?:{_NEXT}-\w{{1,5}}){{0,3}}{_NEXT}[^\s\"'\\]{{1,200}}{_NEXT}[^\s\"'\\]{{1,80}}{_NEXT}",
+        rf"htpasswd{_NEXT}-\w{{0,5}}b\w{{0,5}}(?:{_NEXT}-\w{{1,5}}){{0,3}}{_NEXT}"
+        rf"[^\s\"'\\]{{1,200}}{_NEXT}[^\s\"'\\]{{1,80}}{_NEXT}",
         rf"aws{_NEXT}configure{_NEXT}set{_NEXT}[\w.]{{0,80}}(?:secret|token)[\w.]{{0,80}}{_NEXT}",
         r"chpasswd\s{0,2}<<<\s{0,2}[\"']?[\w.@-]{1,80}:",
-        r"(?:sqlplus|sqlldr|expdp|impdp)(?:\s{1,2}-\w{1,10}){0,3}\s{1,2}[\"']?(?:userid=)?[\w.$#]{1,80}/",
+        r"(?:sqlplus|sqlldr|expdp|impdp)(?:\s{1,2}-\w{1,10}){0,3}\s{1,2}[\"']?"
+        r"(?:userid=)?[\w.$#]{1,80}/",
     )
 )
 _CHPASSWD = re.compile(
-    r"(\becho\s{1,2}[\"']?[\w.@-]{1,80}:)([^\s\"'|]{1,200})(?=[\"']?\s{0,2}\|\s{0,2}(?:sudo\s)?chpasswd)"
+    r"(\becho\s{1,2}[\"']?[\w.@-]{1,80}:)([^\s\"'|]{1,200})(?=[\"']?\s{0,2}\|\s{0,2}"
+    r"(?:sudo\s)?chpasswd)"
 )
 
 

@@ -68,7 +68,8 @@ _PARAMETER_END = re.compile(rf"[\s&<>]|%26|{CLOSING}")
 _STEM = re.compile(r"pass|pwd|pw|secret|token|cred|auth|cookie|sig|jwt|otp|key|sess", re.IGNORECASE)
 # `api key: ...`, as two words.
 _QUALIFIED = re.compile(
-    r"(?<![a-z])(?:api|access|account|app|auth|client|encryption|license|master|private|secret|security|service"
+    r"(?<![a-z])(?:api|access|account|app|auth|client|encryption|license|master|private|secret"
+    r"|security|service"
     r"|session|shared|signing|ssh|subscription) \Z",
     re.IGNORECASE,
 )

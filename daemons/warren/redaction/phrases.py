@@ -13,7 +13,8 @@ from warren.redaction.url_passwords import MASK
 
 _NAME = (
     r"(?:password|passwd|passphrase|pass\s{1,2}phrase|passcode|pwd|token|secret|credential"
-    r"|(?:api|access|account|app|auth|client|encryption|license|master|private|secret|security|service"
+    r"|(?:api|access|account|app|auth|client|encryption|license|master|private|secret|security"
+    r"|service"
     r"|session|shared|signing|ssh)[ _-]?key)s?"
 )
 _WHOSE = r"(?:\s{1,2}(?:for|of)\s{1,2}(?:the\s{1,2}|user\s{1,2}){0,2}[^\s:]{1,80})?"
@@ -24,7 +25,8 @@ _TO = (
 _IS = rf"(?:\s{{1,2}}(?:{_TO}|(?:is|was|are)(?:\s{{1,2}}now)?)\s?[:=]?|\s{{0,2}}->)\s{{1,2}}"
 _QUOTE = r"\\{0,8}[\"'`]"
 _SAID = re.compile(
-    rf"(?<![a-z])({_NAME}{_WHOSE}{_IS})(?:({_QUOTE})([^\"'`\\\n]{{1,200}})(?={_QUOTE})|([^\s\"'`]{{3,200}}))",
+    rf"(?<![a-z])({_NAME}{_WHOSE}{_IS})(?:({_QUOTE})([^\"'`\\\n]{{1,200}})(?={_QUOTE})|"
+    rf"([^\s\"'`]{{3,200}}))",
     re.IGNORECASE,
 )
 # A word of a sentence, also with a hyphen, and the signs around it; or a short number, as of
@@ -54,8 +56,10 @@ _NO_USER = re.compile(
 # The words as redis-cli MONITOR shows them, and in a list.
 _WORD = rf"[bu]?{_QUOTE}[^\"'\\\n]{{1,80}}{_QUOTE}"
 _LISTED = re.compile(
-    rf"(?<=[\"'])((?:AUTH2?|requirepass|masterauth){_QUOTE},\s{{0,2}}(?:{_WORD},\s{{0,2}})?[bu]?{_QUOTE}"
-    rf"|(?i:AUTH2?|requirepass|masterauth){_QUOTE}\s{{1,2}}(?:{_WORD}\s{{1,2}})?{_QUOTE})([^\"'\\\n]{{1,200}})(?={_QUOTE})"
+    rf"(?<=[\"'])((?:AUTH2?|requirepass|masterauth){_QUOTE},\s{{0,2}}(?:{_WORD},\s{{0,2}})?[bu]?"
+    rf"{_QUOTE}"
+    rf"|(?i:AUTH2?|requirepass|masterauth){_QUOTE}\s{{1,2}}(?:{_WORD}\s{{1,2}})?{_QUOTE})"
+    rf"([^\"'\\\n]{{1,200}})(?={_QUOTE})"
 )
 _SETUSER = re.compile(
     r"((?i:SETUSER)\s{1,2}[^\s>]{1,80}(?:\s{1,2}[^\s>]{1,80}){0,8}\s{1,2}>)[^\s\"'\\]{1,200}"

@@ -8,8 +8,10 @@ from functools import lru_cache
 _WORD = re.compile(r"[A-Z]+(?![a-z])|[A-Z]?[a-z]+")
 # Anywhere in a name without its separators: dbpassword, clientSecret, X-Amz-Credential, AccountKey.
 _ANYWHERE = re.compile(
-    r"passw(?:or)?d|passphrase|passcode|secret(?!ar)|credential|authori[sz]ation|signature|sess(?:ion)?id|sessionkey|"
-    r"(?:api|access|account|app|auth|client|consumer|encryption|license|master|private|security|service|shared|"
+    r"passw(?:or)?d|passphrase|passcode|secret(?!ar)|credential|authori[sz]ation|signature|sess"
+    r"(?:ion)?id|sessionkey|"
+    r"(?:api|access|account|app|auth|client|consumer|encryption|license|master|private|security"
+    r"|service|shared|"
     r"signing|ssh|subscription)key"
 )
 _ENDS = ("token", "cookie", "pwd")

@@ -40,7 +40,8 @@ TRACES += (
 )
 # With a digit, because words and names of files begin so as well.
 _KEY = re.compile(
-    r"(?<![\w-])(?:gh[pousr]_|github_pat_|glpat-|xox[a-z]-|[sr]k_live_|sk-|AIza|npm_|hf_|dop_v1_|pypi-|SG\.|whsec_)"
+    r"(?<![\w-])(?:gh[pousr]_|github_pat_|glpat-|xox[a-z]-|[sr]k_live_|sk-|AIza|npm_|hf_|dop_v1_"
+    r"|pypi-|SG\.|whsec_)"
     r"(?=[\w.-]{0,40}[0-9])[\w.-]{16,}"
 )
 # In these URLs a part of the path is the key: everybody who knows it may write there.
@@ -58,13 +59,15 @@ _USER = re.compile(
 # SQL: ALTER USER ... PASSWORD '...', = PASSWORD('...'), IDENTIFIED BY '...'. A name and a quoted
 # text outside of SQL match as well.
 _SQL = re.compile(
-    r"\b(password|identified\s{1,2}(?:with\s{1,2}[^\s']{1,60}\s{1,2})?(?:by|as)(?:\s{1,2}password)?)"
+    r"\b(password|identified\s{1,2}(?:with\s{1,2}[^\s']{1,60}\s{1,2})?(?:by|as)"
+    r"(?:\s{1,2}password)?)"
     r"(\s{1,4}\\?[\"']|\s?\(\\?[\"'])([^\"'\\\n]++)",
     re.IGNORECASE,
 )
 # A password in double quotes may hold an '@'; otherwise the last '@' before a blank ends it.
 _ORACLE = re.compile(
-    r"(jdbc:oracle:\w{1,10}:[^\s/\"'@:]{1,80}/)(?:\\{0,4}\"[^\"\\\n]{1,200}\\{0,4}\"|[^\s<>\"']{1,200})(?=@)"
+    r"(jdbc:oracle:\w{1,10}:[^\s/\"'@:]{1,80}/)(?:\\{0,4}\"[^\"\\\n]{1,200}\\{0,4}\"|"
+    r"[^\s<>\"']{1,200})(?=@)"
 )
 _ELEMENT = re.compile(r"<([\w.:-]{1,80})>([^<>]++)(?=</)")
 

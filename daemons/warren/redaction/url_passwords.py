@@ -22,13 +22,15 @@ _BEFORE = frozenset(";,|'\"()<>[]{}=`")
 _WEB = ("http", "https", "ws", "wss", "ftp")
 # The paths of these URLs hold no '@', so the last '@' ends the password.
 _BROKER = re.compile(
-    r"(?:amqps?|pyamqp|rediss?|sentinel|sqs|postgres(?:ql)?|mysql|mariadb|mongodb|mssql|oracle|memcached?)(?:\+.*)?",
+    r"(?:amqps?|pyamqp|rediss?|sentinel|sqs|postgres(?:ql)?|mysql|mariadb|mongodb|mssql|oracle"
+    r"|memcached?)(?:\+.*)?",
     re.I,
 )
 # With these schemes a lone word before the '@' is a user's name; with others it is a token or, with
 # Redis, a password.
 _LONE_USER = re.compile(
-    r"(?:amqps?|pyamqp|s?ftps?|ssh|git|svn|rsync|imaps?|smtps?|ldaps?|xmpp|sip|sips)(?:\+ssh)?|git\+ssh|svn\+ssh",
+    r"(?:amqps?|pyamqp|s?ftps?|ssh|git|svn|rsync|imaps?|smtps?|ldaps?|xmpp|sip|sips)(?:\+ssh)?"
+    r"|git\+ssh|svn\+ssh",
     re.I,
 )
 _ENCODED = re.compile(r"(%3a%2f%2f)(?:(?!%2f|%3f|%23)[^\s&;\"'])*?%40", re.IGNORECASE)

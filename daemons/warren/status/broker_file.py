@@ -84,7 +84,8 @@ def read(run_dir: Path) -> BrokerReading:
 
 def record(kind: type[Record], content: Mapping[str, Any]) -> Record:
     """Return the record of the fields that this version knows; another may have written more."""
-    return kind(**{each.name: content[each.name] for each in fields(kind) if each.name in content})  # type: ignore[arg-type]
+    known = {each.name for each in fields(kind)} & content.keys()  # type: ignore[arg-type]
+    return kind(**{name: content[name] for name in known})
 
 
 def _report(content: Mapping[str, Any]) -> BrokerReport:

@@ -14,7 +14,8 @@ _FINE = bytes(range(0x20, 0x7F)) + b"\n\t"
 #: controls, among them C1, which some terminals obey like ESC, and the marks that change the
 #: direction of the text.
 _SPECIAL = re.compile(
-    "(\x1b\\[[0-9;:]{0,40}m)|[\x00-\x08\x0b-\x1f\x7f-\x9f\u061c\u200e\u200f\u2028-\u202e\u2066-\u2069]"
+    "(\x1b\\[[0-9;:]{0,40}m)"
+    "|[\x00-\x08\x0b-\x1f\x7f-\x9f\u061c\u200e\u200f\u2028-\u202e\u2066-\u2069]"
 )
 #: The beginning of a colour that may continue in the next block.
 _CUT = re.compile("\x1b(\\[[0-9;:]{0,40})?$")
