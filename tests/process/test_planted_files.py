@@ -65,7 +65,14 @@ STATE = [
 STATE += ["quota/q.ledger", "quota/.q.ledger.making", "quota/.q.ledger.new"]
 STATE += [
     f"worker/worker-a.{kind}"
-    for kind in ("tasks", "deaths", "deaths.new", "handed-back", "in-hand", "in-hand-counts")
+    for kind in (
+        "tasks",
+        "crashes",
+        "crashes.new",
+        "requeued",
+        "current-message",
+        "current-message-counts",
+    )
 ]
 DIRECTORIES = {
     "state": ["worker", "beat", "results", "broker/queues"],

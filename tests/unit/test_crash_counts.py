@@ -150,7 +150,7 @@ def test_only_the_newest_are_remembered(tmp_path: Path) -> None:
 def test_garbage_is_no_crash(tmp_path: Path, text: bytes) -> None:
     """Half a note or a damaged file counts nothing, and the worker starts."""
     (tmp_path / "worker-a.tasks").write_bytes(text)
-    (tmp_path / "worker-a.deaths").write_bytes(text)
+    (tmp_path / "worker-a.crashes").write_bytes(text)
     assert opened(tmp_path).of("a") == 0
 
 

@@ -70,7 +70,7 @@ def test_a_forked_child_leaves_the_note_alone(tmp_path: Path) -> None:
         hand.note(b"x", {})
         os._exit(0)
     os.waitpid(child, 0)
-    assert (tmp_path / "worker-a.in-hand").read_bytes() == bytes(16)
+    assert (tmp_path / "worker-a.current-message").read_bytes() == bytes(16)
 
 
 @pytest.mark.parametrize("kind", ["truncated", "removed", "closed", "a directory"])
@@ -79,7 +79,7 @@ def test_what_becomes_of_the_file_stops_no_worker(tmp_path: Path, kind: str) -> 
 
     No other file is written to.
     """
-    hand, path = started(tmp_path), tmp_path / "worker-a.in-hand"
+    hand, path = started(tmp_path), tmp_path / "worker-a.current-message"
     with open(tmp_path / "other", "wb") as other:
         other.write(b"x" * 32)
     if kind == "truncated":

@@ -154,7 +154,7 @@ def test_what_a_daemon_reads_at_its_start(
     tmp_path: Path, word: str, loaded: Callable[..., Settings]
 ) -> None:
     """Files of the state directory that are none count as missing: no start waits for a fifo."""
-    for name in ("ticks.json", "ticks.json.new", "run_dir", "worker-a.deaths"):
+    for name in ("ticks.json", "ticks.json.new", "run_dir", "worker-a.crashes"):
         PLANTS[word](tmp_path / name)
     memory = LastTicks(tmp_path / "ticks.json")
     assert memory.read() == KnownTicks()
@@ -162,7 +162,7 @@ def test_what_a_daemon_reads_at_its_start(
     assert memory.read() == KnownTicks({"x": 1.0})
     settings = loaded(f"[app]\nstate_dir = {tmp_path}\nrun_dir = {tmp_path}/run\n")
     assert noted_run_dir(settings) == tmp_path / "run"
-    assert crashes(tmp_path / "worker-a.deaths") == {}
+    assert crashes(tmp_path / "worker-a.crashes") == {}
 
 
 @pytest.mark.parametrize("word", [word for word in PLANTS if word != "larger than"])
@@ -176,10 +176,11 @@ def test_what_a_daemon_writes_at_its_start(tmp_path: Path, word: str) -> None:
     worker, broker, heartbeat = tmp_path / "worker", tmp_path / "broker", tmp_path / "beat"
     places = [
         worker / f"worker-a.{kind}"
-        for kind in ("tasks", "deaths", "deaths.new", "handed-back", "handed-back.new")
+        for kind in ("tasks", "crashes", "crashes.new", "requeued", "requeued.new")
     ]
     places += [
-        worker / f"worker-a.{kind}" for kind in ("in-hand", "in-hand-counts", "in-hand-counts.new")
+        worker / f"worker-a.{kind}"
+        for kind in ("current-message", "current-message-counts", "current-message-counts.new")
     ]
     places += [broker / "lock", heartbeat / "ticks.lock"]
     for place in places:
@@ -204,7 +205,7 @@ def test_what_a_daemon_writes_at_its_start(tmp_path: Path, word: str) -> None:
     assert [
         place
         for place in places
-        if place.suffix != ".new" and place.is_symlink() and place.name != "worker-a.deaths"
+        if place.suffix != ".new" and place.is_symlink() and place.name != "worker-a.crashes"
     ] == []
     for target in tmp_path.rglob("*.target"):
         assert target.read_bytes() == b""
@@ -214,7 +215,9 @@ def test_what_a_daemon_writes_at_its_start(tmp_path: Path, word: str) -> None:
             for file in tmp_path.rglob("*.moved-away-*/somebody's")
         }
         # nobody has died
-        assert kept | {"worker-a.deaths", "worker-a.deaths.new"} == {place.name for place in places}
+        assert kept | {"worker-a.crashes", "worker-a.crashes.new"} == {
+            place.name for place in places
+        }
 
 
 @pytest.mark.parametrize("heartbeat", ["file", "directory"])

@@ -45,9 +45,9 @@ class CrashCounts:
     def __init__(self, directory: Path, program: str, processes: int) -> None:
         self._at_work, self._counts = (
             directory / f"{program}.tasks",
-            directory / f"{program}.deaths",
+            directory / f"{program}.crashes",
         )
-        self._requeued = directory / f"{program}.handed-back"
+        self._requeued = directory / f"{program}.requeued"
         self._processes = processes
         self._file = -1
         self._inode = 0
@@ -93,7 +93,7 @@ class CrashCounts:
                 consequence=consequence,
             )
             return
-        for path in self._counts.parent.glob("*.deaths"):
+        for path in self._counts.parent.glob("*.crashes"):
             for task_id, count in _read(path).items():
                 self._counted[task_id] = self._counted.get(task_id, 0) + count
         for task_id, name in died.items():

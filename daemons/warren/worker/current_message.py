@@ -41,8 +41,8 @@ class CurrentMessage:
 
     def __init__(self, directory: Path, program: str) -> None:
         self._path, self._counts = (
-            directory / f"{program}.in-hand",
-            directory / f"{program}.in-hand-counts",
+            directory / f"{program}.current-message",
+            directory / f"{program}.current-message-counts",
         )
         self._file, self._identity = -1, (-1, -1)
         self._current = bytes(_KEY)
@@ -75,7 +75,7 @@ class CurrentMessage:
             own[key] = own.pop(key, 0) + 1  # The newest stand last.
             replace_file(self._counts, json.dumps(dict(list(own.items())[-_REMEMBERED:])))
         self.clear()  # Clear only now: if this is cut off before, the crash counts twice.
-        for path in self._counts.parent.glob("*.in-hand-counts"):
+        for path in self._counts.parent.glob("*.current-message-counts"):
             for known, count in _read(path).items():
                 self._counted[known] = self._counted.get(known, 0) + count
 
