@@ -125,11 +125,13 @@ def _running(run_dir: Path) -> tuple[int, int]:
             if pid == 0:
                 how = "start it: warren start, or without systemd warren supervise"
                 raise Unavailable(f"the suite is not running; {how} ({run_dir})")
-            report = read(run_dir).known
-            # The file of an earlier process with the same number is not known to be of this suite:
-            # its writer has another start.
+            # The lock says that the process lives. Its entry in /proc cannot: the reload of the
+            # unit runs in a user namespace of its own, from which ProtectProc= hides supervisord.
+            reading = read(run_dir)
+            # The file of an earlier process with the same number is old: the loop writes each
+            # second.
             if handle >= 0:
-                if report is not None and report.process.pid == pid:
+                if reading.report and reading.report.process.pid == pid and not reading.old:
                     return pid, handle
                 os.close(handle)
         if time.monotonic() > deadline:
