@@ -220,7 +220,7 @@ def _cannot_run(user: User, error: OSError | subprocess.SubprocessError) -> Warr
         return WarrenError(f"{failed}: {error}")
     return WarrenError(
         f"{failed}: {error.filename or sys.executable}: {error.strerror}; install Warren where "
-        "that user may run it, and call it as root with all of root's rights"
+        "that user may run it, and run this command as root with every capability of root"
     )
 
 

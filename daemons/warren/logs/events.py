@@ -152,8 +152,8 @@ class Event(StrEnum):
         "lost: it was ended after 20 s"
     )
     LEFTOVERS_ENDED = means(
-        "`processes` (number and name) that tasks had started were killed: the child that ran the "
-        "task has ended"
+        "processes that tasks had started were killed, because the child that ran the task has "
+        "ended; `processes` has the number and the name of each"
     )
     TASK_REVOKED = means(
         "a task will not run, or was ended: `reason` says expired, revoked or terminated"
@@ -162,8 +162,8 @@ class Event(StrEnum):
         "what arrived as the result of a task is not a result; `reason` says why"
     )
     CALLBACKS_FAILED = means(
-        "what follows a task's end (an error callback, a chain) raised or was not valid, or a "
-        "signal receiver exited or hung"
+        "after the end of a task an error callback or a chain raised an error or was not valid, or "
+        "a signal receiver exited or hung"
     )
     QUEUE_CANCELLED = means(
         "remote control: the worker takes nothing more from a queue until `add_consumer` or an "

@@ -87,7 +87,7 @@ class MappedFile:
                     # finds no ledger, and creates one.
                     slots.words[Head.MAGIC] = 0
                     raise LedgerDamaged(
-                        f"expected words that fit together, found otherwise: {error}"
+                        f"the contents of the ledger contradict each other: {error}"
                     ) from error
             finally:
                 self._inside = False

@@ -42,7 +42,7 @@ def is_text(value: Any, longest: int = LONGEST_NAME) -> bool:
 
 
 def is_number(value: Any, least: float, most: float) -> bool:
-    """Return whether the value is a finite number in that range, and no truth value."""
+    """Return whether the value is a finite number in that range, and not a boolean."""
     return type(value) in (int, float) and least <= value <= most  # NaN is in no range.
 
 

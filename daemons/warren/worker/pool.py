@@ -189,7 +189,10 @@ class Pool(asynpool.AsynPool):
                 self.process_flush_queues(proc)
 
     def process_flush_queues(self, proc: Any) -> None:
-        """Read what a child has sent before it died. Nothing is read behind garbage in its pipe."""
+        """Read what a child, alive or dead, has sent until now.
+
+        After garbage in its pipe nothing more is read.
+        """
         if not proc.garbled and self._state != TERMINATE:
             self._result_handler.flush(proc)
         if proc.unheard and not proc.counted and not proc._is_alive():

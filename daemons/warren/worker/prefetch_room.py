@@ -42,7 +42,7 @@ class PrefetchRoom:
         self._consumer, self.raised = consumer, 0
 
     def make(self, wanted: int) -> None:
-        """Raise the prefetch by so much in all."""
+        """Raise or lower the prefetch, to `wanted` messages above the settings in all."""
         if wanted == self.raised:
             return
         qos = self._consumer.qos

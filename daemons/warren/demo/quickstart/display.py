@@ -27,7 +27,7 @@ _PAUSE = 5.0  # seconds between two lines about the same work
 
 
 class Show:
-    """The output of each work's progress; with `quiet` there is none."""
+    """Shows how far each piece of work is; with `quiet` it shows nothing."""
 
     def __init__(self, quiet: bool) -> None:
         self.console = Console(quiet=quiet)
