@@ -136,8 +136,8 @@ class Quota:
             self._retry_settlements()
         except LEDGER_ERRORS as problem:
             # The call is made, and the task need not fail for this. The slot stays open until it
-            # can be settled, or this process ends. It must not come into `backing_off`, where the
-            # next call would use it once more.
+            # can be settled, or this process ends. It must not come into `held`, where the next
+            # call would use it once more.
             _pending_settlements.setdefault(self.name, []).append(ticket)
             logger().warning(
                 Event.LEDGER_BUSY,

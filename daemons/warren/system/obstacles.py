@@ -32,7 +32,7 @@ def clear(
     """Rename or remove what is at `path` unless its mode (st_mode) is `wanted`. Raises OSError.
 
     Return the renamed obstacle; its new path is beside `path` or begins with `to`. No link is
-    followed. The caller logs the rename, if it has a log (regular_file.clear_place does).
+    followed. The caller logs the rename, if it has a log (regular_file.clear_path does).
     """
     name = os.fspath(path).rstrip("/")
     try:

@@ -20,7 +20,8 @@ def write_whole(path: str, temp: str, content: bytes, durable: bool) -> None:
     """Write a file that is complete or not there at all. Raises OSError, and leaves nothing behind.
 
     path: the file. temp: a path on the same file system that nothing else uses. durable: whether
-    the content is on disk when this returns; the name is not yet (see `atomic_write.sync_folder`).
+    the content is on disk when this returns; the name is not yet (see
+    `atomic_write.sync_directory`).
     """
     try:
         with open(temp, "xb") as file:
