@@ -56,7 +56,7 @@ def colour(program: ProgramRow) -> str:
 def work(program: ProgramRow) -> list[str]:
     """Return the work of the program as one line or a few."""
     said = program.details
-    return [line for line in (*_worker(said), *_heartbeat(said), *_others(said)) if line]
+    return [line for line in (*_worker(said), *_beat(said), *_others(said)) if line]
 
 
 def _worker(said: dict[str, Any]) -> Iterator[str]:
@@ -82,7 +82,7 @@ def _worker(said: dict[str, Any]) -> Iterator[str]:
         yield f"cannot store results, for {span(said['storing_s'])}"
 
 
-def _heartbeat(said: dict[str, Any]) -> Iterator[str]:
+def _beat(said: dict[str, Any]) -> Iterator[str]:
     if "leading" in said:
         leading = "yes" if said["leading"] else "no"
         yield f"leading {leading}, schedule entries {said.get('entries', 0)}"

@@ -38,12 +38,10 @@ def cron(text: str) -> str:
         "a cron expression such as 0 3 * * mon-fri (minute, hour, day, month, weekday), or one of "
         f"{one_of}"
     )
-    arguments = _NICKNAMES.get(text.strip().lower(), text).split()
-    if len(arguments) != len(_FIELDS):
+    fields = _NICKNAMES.get(text.strip().lower(), text).split()
+    if len(fields) != len(_FIELDS):
         raise Unexpected(expected, shown(text))
-    line = " ".join(
-        _unwrapped(word, *field) for word, field in zip(arguments, _FIELDS, strict=True)
-    )
+    line = " ".join(_unwrapped(word, *field) for word, field in zip(fields, _FIELDS, strict=True))
     try:
         next(CronSim(line, datetime(2024, 1, 1, tzinfo=UTC)))
     except StopIteration:

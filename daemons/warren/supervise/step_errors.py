@@ -37,8 +37,8 @@ class Steps:
         """Note that a tick is complete."""
         self._ticks += 1
 
-    def loop(self, steps_of: Callable[[], None], end: type[Exception]) -> None:
-        """Call `steps_of`, supervisord's endless loop, again when it raises.
+    def loop(self, endless: Callable[[], None], end: type[Exception]) -> None:
+        """Call `endless`, supervisord's endless loop, again when it raises.
 
         Raises `end`, which is how the loop ends cleanly, and any error after too many errors
         without a complete tick between them.
@@ -46,7 +46,7 @@ class Steps:
         failures, ticks = 0, self._ticks
         while True:
             try:
-                return steps_of()
+                return endless()
             except end:
                 raise
             except Exception:

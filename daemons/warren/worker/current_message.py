@@ -125,12 +125,12 @@ class CurrentMessage:
 
     def refusal(self) -> str:
         """Return why the current message is not looked at; empty when it may be."""
-        crash_counts = self._counted.get(self._current.hex(), 0) if self._counted else 0
-        if crash_counts < MOST_CRASHES:
+        crashes = self._counted.get(self._current.hex(), 0) if self._counted else 0
+        if crashes < MOST_CRASHES:
             return ""
         return (
             "expected a message that its worker outlives, found one at which the worker "
-            f"died {crash_counts} times"
+            f"died {crashes} times"
         )
 
 

@@ -33,13 +33,13 @@ class Quarantine:
 
         `run` runs the request.
         """
-        crash_counts = self._crash_counts.of(request.id)
-        crashes = crash_counts + request.crashes
+        counted = self._crash_counts.of(request.id)
+        crashes = counted + request.crashes
         # A task that is acknowledged before it runs does not come again.
-        if not crash_counts or not request.task.acks_late:
+        if not counted or not request.task.acks_late:
             run(request)
         elif crashes >= MOST_CRASHES:
-            request.abandon_task(crash_counts)
+            request.abandon_task(counted)
         elif crashes == MOST_CRASHES - 1:
             self._waiting.append((request, run))
             self.step()

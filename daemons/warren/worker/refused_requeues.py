@@ -22,7 +22,7 @@ _Destination = tuple[str, str]
 class _Waiting:
     """The copies for one destination, when the next one may try, and how many tries there were."""
 
-    requeuer: deque[PendingRequeue] = field(default_factory=deque)
+    copies: deque[PendingRequeue] = field(default_factory=deque)
     until: float = 0.0
     times: int = 0
     #: The copy that may try.
@@ -46,7 +46,7 @@ class RefusedRequeues:
         waiting = self._destinations.setdefault(_destination(copy), _Waiting())
         if is_first:
             waiting.pause()
-        waiting.requeuer.append(copy)
+        waiting.copies.append(copy)
         return is_first
 
     def keeps(self, copy: PendingRequeue) -> bool:
@@ -57,7 +57,7 @@ class RefusedRequeues:
         waiting = self._destinations.get(_destination(copy))
         if waiting is None or waiting.first is copy or copy.not_taken is not None:
             return False
-        waiting.requeuer.append(copy)
+        waiting.copies.append(copy)
         return True
 
     def due(self) -> list[PendingRequeue]:
@@ -65,10 +65,10 @@ class RefusedRequeues:
         now = time.monotonic()
         found = []
         for waiting in self._destinations.values():
-            if waiting.requeuer and waiting.until <= now:
+            if waiting.copies and waiting.until <= now:
                 # The next pause begins here: if nothing is heard of this copy again, the next one
                 # tries after that pause.
-                waiting.first = waiting.requeuer.popleft()
+                waiting.first = waiting.copies.popleft()
                 waiting.pause()
                 found.append(waiting.first)
         return found
@@ -76,14 +76,14 @@ class RefusedRequeues:
     def taken(self, copy: PendingRequeue) -> list[PendingRequeue]:
         """Note that the destination took the copy. Return the copies that have waited for that."""
         waiting = self._destinations.pop(_destination(copy), None)
-        return list(waiting.requeuer) if waiting else []
+        return list(waiting.copies) if waiting else []
 
     def sift(self, wanted: Callable[[PendingRequeue], bool]) -> list[PendingRequeue]:
         """Remove and return the copies for which `wanted` is true."""
         found = []
         for waiting in self._destinations.values():
-            found += [each for each in waiting.requeuer if wanted(each)]
-            waiting.requeuer = deque(each for each in waiting.requeuer if not wanted(each))
+            found += [each for each in waiting.copies if wanted(each)]
+            waiting.copies = deque(each for each in waiting.copies if not wanted(each))
         return found
 
     def clear(self) -> None:

@@ -208,7 +208,7 @@ class Revokes:
         except FileNotFoundError:
             return []
         except TooLarge as error:
-            self._moved_away(path, str(error.strerror))
+            self._move_away(path, str(error.strerror))
             return []
         except OSError:
             return []
@@ -225,12 +225,12 @@ class Revokes:
                 break  # It is not a worker's file, or its own worker repairs it.
         lines.reverse()
         if foreign and path == self._path:
-            self._moved_away(path, f"{foreign} of its lines tell of no revoke; the others hold")
+            self._move_away(path, f"{foreign} of its lines tell of no revoke; the others hold")
             with suppress(OSError):
                 replace_file(path, _text(lines), mode=0o600)
         return lines
 
-    def _moved_away(self, path: Path, reason: str) -> None:
+    def _move_away(self, path: Path, reason: str) -> None:
         """Move this worker's own file away; another worker repairs its own file."""
         if path == self._path:
             with suppress(OSError):

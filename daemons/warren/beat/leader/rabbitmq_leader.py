@@ -62,7 +62,7 @@ class RabbitMQLeader:
                 self._connection.ensure_connection(max_retries=1, interval_start=0)
             if not self._leading and time.monotonic() - self._refused >= ASK_AGAIN:
                 self._ask()
-            self._write_heartbeat()
+            self._keep_alive()
         return self._leading
 
     def recall(self) -> KnownTicks:
@@ -155,7 +155,7 @@ class RabbitMQLeader:
             channel.close()
             self._leading = True
 
-    def _write_heartbeat(self) -> None:
+    def _keep_alive(self) -> None:
         """Send and read heartbeats.
 
         A leader whose connection the broker has dropped must notice that before it sends.
