@@ -11,9 +11,9 @@ from warren.app.factory import make_app
 from warren.config import load
 from warren.errors import ConfigError
 
-# One line for each problem: where, what was expected, what was found, what to do.
 try:
     settings = load(Path(os.environ.get("WARREN_CONFIG", "/etc/warren")))
+# One line for each problem: where, what was expected, what was found, what to do.
 except ConfigError as problems:
     sys.exit(str(problems))
 app = make_app(settings)

@@ -191,9 +191,9 @@ class Sender:
             if alone or isinstance(error, NoRoute):
                 # This message reaches no queue; the broker itself works.
                 self._leave_out(act, on_way, error)
-            # The broker has closed the channel because of this message or an earlier one: no answer
-            # comes, so each is sent alone.
             else:
+                # The broker has closed the channel because of this message or an earlier one: no
+                # answer comes, so each is sent alone.
                 on_way.answers.refuse_unanswered()
                 on_way.answers.refused.add(act.identity)
         # Celery makes this error of any error of the broker's connection.

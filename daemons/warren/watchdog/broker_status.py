@@ -35,7 +35,7 @@ PAUSE = 1.0
 class BrokerStatus:
     """The status of broker, queues and quotas of one host.
 
-    The watchdog's own loop writes the file, and never waits for the broker.
+    The watchdog's job `status` writes the file, and never waits for the broker.
     """
 
     def __init__(self, settings: Settings) -> None:

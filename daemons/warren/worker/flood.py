@@ -121,7 +121,6 @@ class Flood:
         if consumer.connection.transport.driver_type != "amqp":
             self._rows.clear()
             return
-        # The queue is gone, or RabbitMQ grants no more consumers: the first one continues.
         try:
             if self._channel is None:
                 self._channel = consumer.connection.channel()
@@ -137,6 +136,7 @@ class Flood:
                 on_decode_error=consumer.on_decode_error,
             )
             self._taking.consume()
+        # The queue is gone, or RabbitMQ grants no more consumers: the first one continues.
         except ChannelError:
             self._channel = self._taking = None
             self._queue = ""

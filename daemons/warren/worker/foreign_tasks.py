@@ -87,17 +87,13 @@ class ForeignTasks:
 
         A message that no file can hold becomes a dead letter.
         """
-        # Bytes or a datetime in a header: Celery sends no such thing.
         try:
             content = _content(message, headers)
-        except (
-            TypeError,
-            ValueError,
-            RecursionError,
-        ):
+        # Bytes or a datetime in a header: Celery sends no such thing.
+        except (TypeError, ValueError, RecursionError):
             self._dead_letters.keep_here(message, reason, message.ack)
         else:
-            later = "it continues when RabbitMQ takes messages again"
+            later = "it is sent on when RabbitMQ takes messages again"
             self._dead_letters.write(
                 message, partial(keep_file, self._directory, content, later), message.ack
             )
@@ -145,17 +141,14 @@ class ForeignTasks:
                 self._pass, name, f"the queue {queue[:200]} is not there, or takes no more"
             ),
         }
-        # The broker may be another one than the message came from.
         try:
             # The file is removed when the broker has the copy: if this is cut off in between the
             # task is there twice, under one id.
             self._requeuer.send(message, "", queue, partial(self._sent, name), waits=True, **ways)
         except self._requeuer.lost:
             raise
-        except (
-            NoRoute,
-            OperationalError,
-        ) as error:
+        # The broker may be another one than the message came from.
+        except (NoRoute, OperationalError) as error:
             self._pass(name, brief(error))
         except Exception as error:  # noqa: BLE001  any process may write what cannot be sent
             self._reject(name, brief(error))

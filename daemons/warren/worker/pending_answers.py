@@ -68,9 +68,9 @@ class PendingAnswers:
             over = self._consumer.restart_count != connection
             # Each attempt at a broker that hangs holds up the main loop: one is enough.
             if self._unanswered != connection and not (over and done):
-                # While Redis takes no writes: it is told when it does.
                 try:
                     answer(*arguments, **options)
+                # Redis takes no writes now: the answer is given again when it does.
                 except self._consumer.channel_errors as error:
                     _logger.warning("Redis did not take an answer to a message: %s", error)
                 if not message.acknowledged:

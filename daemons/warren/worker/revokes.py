@@ -202,7 +202,6 @@ class Revokes:
 
     def _read(self, path: Path, size: int, most: int) -> list[Line]:
         """Return the last `most` lines of a file of at most `size` bytes that tell of a revoke."""
-        # A link, a fifo or a directory makes way when the file is written (atomic_write.py).
         try:
             content = read_regular(path, size)[0]
         except FileNotFoundError:
@@ -210,6 +209,7 @@ class Revokes:
         except TooLarge as error:
             self._move_away(path, str(error.strerror))
             return []
+        # A link, a fifo or a directory makes way when the file is written (atomic_write.py).
         except OSError:
             return []
         lines, foreign = [], 0

@@ -106,11 +106,9 @@ class TaskGuard:
                     with suppress(Exception):
                         sys.stdout.flush()
                     _exit(_code(sys.exception()))
-                if (
-                    self._state is not None
-                    # Before the result is stored and the end is logged: a low limit would make
-                    # these fail.
-                ):
+                # Before the result is stored and the end is logged: a low limit would make these
+                # fail.
+                if self._state is not None:
                     self._state.restore()
                 if self._receivers is not None:
                     self._receivers.restore()
