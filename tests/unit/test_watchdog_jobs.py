@@ -12,6 +12,8 @@ import pytest
 
 from support.wait import let_pass, until
 from warren.config import Settings
+from warren.errors import CannotWrite
+from warren.quotas.ledgers import Ledgers
 from warren.watchdog.daemon import Watchdog
 from warren.watchdog.jobs import Job, Jobs
 
@@ -169,6 +171,39 @@ def test_a_watchdog_without_its_look_at_quotas_is_not_said_to_be_well(
             return file.exists()
 
         until(beats, what="the heartbeat")
+    finally:
+        let_go.set()
+        watchdog.jobs.stop()
+
+
+def test_a_late_job_does_not_hide_behind_a_ledger_that_cannot_change(
+    loaded: Callable[[str], Settings], tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """The look at such a ledger writes a heartbeat of its own, but not for a job that hangs."""
+
+    def refuse(_ledgers: Ledgers, name: str) -> None:
+        raise CannotWrite(f"no space for {name}")
+
+    let_go, looked = threading.Event(), threading.Event()
+    monkeypatch.setattr(Ledgers, "configure_one", refuse)
+    monkeypatch.setattr(Watchdog, "_restore_messages", lambda _watchdog: let_go.wait())
+    monkeypatch.setattr(Watchdog, "_publish", lambda _watchdog: None)
+    monkeypatch.setattr(Watchdog, "_cannot", lambda *_: looked.set())
+    watchdog = Watchdog(
+        loaded(
+            f"[app]\nstate_dir = {tmp_path}/state\nrun_dir = {tmp_path}/run\n"
+            "[quota-watchdog]\ninterval = 100ms\n[quota:full]\nlimit = 4/h\n"
+        )
+    )
+    file = tmp_path / "run" / "heartbeats" / "quota-watchdog.json"
+    watchdog.jobs.start()
+    try:
+        for _ in range(3):
+            looked.clear()
+            until(looked.is_set, what="the look at the ledger")
+        assert not file.exists()
+        let_go.set()
+        until(file.exists, what="the heartbeat of the look")
     finally:
         let_go.set()
         watchdog.jobs.stop()

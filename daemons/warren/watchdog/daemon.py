@@ -22,7 +22,7 @@ from warren.quotas.ledgers import Ledgers
 from warren.quotas.slot_counts import Counts
 from warren.runtime.daemon import Daemon
 from warren.watchdog.broker_status import BrokerStatus
-from warren.watchdog.jobs import TICK, Jobs, table
+from warren.watchdog.jobs import QUOTAS, TICK, Jobs, table
 from warren.watchdog.thresholds import crossed, level
 
 
@@ -132,8 +132,10 @@ class Watchdog:
             self.ledgers.configure_one(name)
         except (WarrenError, LedgerDamaged) as error:
             self._cannot(name, str(error))
-            # The attempt may have waited for a lock, and so may the next one.
-            self._heartbeat()
+            # The attempt may have waited for a lock, and so may the next one: this job is late for
+            # that. Another job that is late must not hide behind it.
+            if set(self.jobs.late) <= {QUOTAS}:
+                self._heartbeat()
             return False
         self._unsettled.discard(name)
         return True

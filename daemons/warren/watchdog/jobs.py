@@ -22,6 +22,8 @@ from warren.redaction.masker import redact
 #: Seconds between two ticks of the main loop at most, and between two writes of the status:
 #: heartbeat and status file do not wait for the next look at the quotas.
 TICK = 1.0
+#: The name of the job that looks at the quotas.
+QUOTAS = "quotas"
 #: Seconds that a run may take before the watchdog gives no sign of life any more.
 _GRACE = 1.0
 #: Seconds that the end of the watchdog waits for runs that are under way. A run that is cut off is
@@ -54,7 +56,7 @@ def table(
         return settings().watchdog.interval
 
     return (
-        Job("quotas", interval, look_at_quotas),
+        Job(QUOTAS, interval, look_at_quotas),
         Job("messages", interval, restore_messages),
         Job("status", lambda: min(TICK, interval()), publish),
     )
@@ -66,6 +68,7 @@ class Jobs:
     def __init__(self, jobs: tuple[Job, ...], recovered: Callable[[], None]) -> None:
         """Prepare a thread for each job; `recovered` is called when a late one has ended well."""
         self._loops = [_Loop(job, recovered) for job in jobs]
+        self._paused = False
 
     def start(self) -> None:
         """Run each job now, and then again after its interval."""
@@ -83,8 +86,11 @@ class Jobs:
 
     @property
     def late(self) -> list[str]:
-        """The jobs that did not end well in time: each hangs, fails, or has never run so far."""
-        return [loop.name for loop in self._loops if loop.late]
+        """The jobs that did not end well in time: each hangs, fails, or has never run so far.
+
+        In a pause no job is late: none may run.
+        """
+        return [] if self._paused else [loop.name for loop in self._loops if loop.late]
 
     @contextmanager
     def paused(self) -> Iterator[None]:
@@ -92,7 +98,11 @@ class Jobs:
         with ExitStack() as stack:
             for loop in self._loops:
                 stack.enter_context(loop.running)
-            yield
+            self._paused = True
+            try:
+                yield
+            finally:
+                self._paused = False
 
 
 class _Loop(threading.Thread):
