@@ -20,6 +20,7 @@ from warren.status.status_file import now
 from warren.status.suite_report import Outcome, ProgramStatus, Reading, Report, Restarted
 from warren.status.validation import NUMBER, Shape
 from warren.system.process import Process, current_process
+from warren.system.run_lock import holder
 
 #: The file's name in the run directory.
 NAME = "programs.json"
@@ -110,7 +111,21 @@ def read(run_dir: Path) -> Reading:
     if found.said is None:
         return Reading(None, found.last_error, found.missing)
     report = _report(found.said)
-    return Reading(report, alive=report.process.alive, silence=found.silence)
+    return Reading(report, alive=_lives(run_dir, report.process), silence=found.silence)
+
+
+def _lives(run_dir: Path, supervisor: Process) -> bool:
+    """Return whether the supervisord runs that has written the file.
+
+    Where /proc hides other processes (hidepid=2, ProtectProc=) it has no entry of a supervisord
+    in a user namespace of its own, as PrivateUsers= makes one, although that has the same user.
+    Then the lock of the run directory says who lives.
+    """
+    if supervisor.alive:  # first: the holder of the lock must not ask for it
+        return True
+    with suppress(OSError):
+        return holder(run_dir) == supervisor.pid
+    return False
 
 
 def _report(content: dict[str, Any]) -> Report:
