@@ -10,8 +10,9 @@ from pathlib import Path
 import pytest
 
 from warren.cli import main
-from warren.control import reload_request
-from warren.errors import ExitCode
+from warren.config import load
+from warren.control import reload_request, supervisord
+from warren.errors import ExitCode, Unavailable
 from warren.status.suite_report import Outcome
 
 Written = Callable[..., Path]
@@ -58,3 +59,23 @@ def test_a_daemon_that_does_not_reach_the_broker(
         "refused (amqp://me:***@b//); correct it",
         "the new settings are in force, but not every daemon works",
     ]
+
+
+@pytest.mark.parametrize("asked", ["reload", "restart"])
+def test_a_report_of_another_version_is_no_start_and_no_stop(
+    etc: Written, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, asked: str
+) -> None:
+    """A suite that ran before its files were replaced reports in a shape of its own."""
+    report = {"at": 1.0, "pid": 1, "start": 1, "state": "running", "programs": [{"program": "x"}]}
+    (tmp_path / "programs.json").write_text(json.dumps(report), encoding="utf-8")
+    settings = load(etc(f"[app]\nrun_dir = {tmp_path}\n"))
+    monkeypatch.setattr(reload_request, "_TIMEOUT", 0.0)
+    monkeypatch.setattr(reload_request, "holder", lambda _: 1)
+    monkeypatch.setattr(reload_request, "handle_of", lambda _: (1, -1))
+    monkeypatch.setattr(supervisord, "restart_workers", lambda *_: 1.0)
+    acts: dict[str, Callable[[], object]] = {
+        "reload": lambda: reload_request.reload(settings),
+        "restart": lambda: reload_request.restart(settings, ["worker-main"], lambda _: None),
+    }
+    with pytest.raises(Unavailable, match=r"programs\.0\.state: expected text, found nothing"):
+        acts[asked]()

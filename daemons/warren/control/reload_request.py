@@ -100,6 +100,7 @@ def restart(
         if found:
             return found[-1]
         if report is None or report.state == "stopping" or not reading.alive:
+            _refuse_unreadable(run_dir)
             raise Unavailable(
                 f"{run_dir}: the suite stops, and with it the restart; start it again"
             )
@@ -135,8 +136,22 @@ def _running(run_dir: Path) -> tuple[int, int]:
                     return pid, handle
                 os.close(handle)
         if time.monotonic() > deadline:
+            _refuse_unreadable(run_dir)
             raise Unavailable(f"the suite is still starting, process {pid} ({run_dir}); try again")
         time.sleep(_PAUSE)
+
+
+def _refuse_unreadable(run_dir: Path) -> None:
+    """Raise Unavailable when there is a report that this version cannot read.
+
+    The suite of another version runs on, and does what it was asked for.
+    """
+    reading = read(run_dir)
+    if reading.report is None and not reading.missing:
+        raise Unavailable(
+            f"what the suite reports cannot be read: {reading.last_error}; if it is of another "
+            "version, stop the suite and start it again"
+        )
 
 
 def _remedy(run_dir: Path) -> str:
