@@ -1,4 +1,4 @@
-"""The gate: admits a task when its quotas have slots, else pauses its queue and requeues it.
+"""The gate: admits a task when its quotas have slots, else requeues it and pauses its queue.
 
 It stands in `Task.Strategy`, which Celery calls once for each task type and connection and which
 returns the message handler. Tasks that no quota governs keep the stock handler: other queues of the

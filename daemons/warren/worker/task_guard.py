@@ -67,7 +67,7 @@ class TaskGuard:
         # The child has its own process group: a task that signals its group reaches no worker, and
         # the worker knows what came from a child.
         setpgid(0, 0)
-        # What a task starts and releases becomes this process's child, and the worker's when this
+        # What a task starts and lets go of becomes this process's child, and the worker's when this
         # process ends.
         adopt_orphans()
         die_before_others()
@@ -125,7 +125,7 @@ class TaskGuard:
             try:
                 value, info, seconds, text = trace(*arguments, **keywords)
                 return (_plain(value) if info else value), info, seconds, text
-            # It continues as an exception that the worker can read.
+            # It is passed on as an exception that the worker can read.
             except BaseException as error:  # noqa: BLE001
                 told = TOLD if arguments and self.told(arguments[0]) else ()
                 # Its traceback goes along, with its text: no reader would want 100 MB of either.

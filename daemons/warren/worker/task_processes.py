@@ -152,8 +152,8 @@ def now() -> int:
 class Zombies:
     """The dead children of a pool child that no process waits for.
 
-    They are what a task released (a daemon) and that has ended since. They are reaped when they
-    have been dead for a minute. Until then the task may ask for their exit status, as Popen does.
+    A task has let go of them (a daemon), and they have ended since. They are reaped when they have
+    been dead for a minute. Until then the task may ask for their exit status, as Popen does.
     """
 
     LOOK, DEAD_FOR = 10.0, 60.0
