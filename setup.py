@@ -40,7 +40,8 @@ setup(
     ],
     long_description=(ROOT / "README.md").read_text(encoding="utf-8"),
     long_description_content_type="text/markdown",
-    python_requires=">=3.11",
+    # 3.11.0 makes no value of an `auto()` within a tuple (logs/events.py).
+    python_requires=">=3.11.1",
     package_dir={"": "daemons"},
     packages=find_packages("daemons"),
     package_data={"warren": ["py.typed"]},
