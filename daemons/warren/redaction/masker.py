@@ -69,8 +69,7 @@ _STEM = re.compile(r"pass|pwd|pw|secret|token|cred|auth|cookie|sig|jwt|otp|key|s
 # `api key: ...`, as two words.
 _QUALIFIED = re.compile(
     r"(?<![a-z])(?:api|access|account|app|auth|client|encryption|license|master|private|secret"
-    r"|security|service"
-    r"|session|shared|signing|ssh|subscription) \Z",
+    r"|security|service|session|shared|signing|ssh|subscription) \Z",
     re.IGNORECASE,
 )
 _NAME = re.compile(r"[\w.-]*+")
