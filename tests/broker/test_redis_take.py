@@ -312,7 +312,7 @@ from kombu import Connection
 channel = Connection(sys.argv[1], transport="{OWN}").channel()
 print("ready", flush=True)
 sys.stdin.readline()
-channel.qos.give_back_left()
+channel.qos.requeue_left()
 """
     lookers = [started(look, database_url(database)) for _ in range(3)]
     for each in lookers:
