@@ -52,8 +52,7 @@ def blocked(observation: Observation, queues: Mapping[str, int], timeout: float)
 
     Return None when the worker is not blocked, or when `timeout` (seconds) is 0.
     """
-    details = observation.heartbeat.details if observation.heartbeat else {}
-    since, oldest = details.get("busy_since"), details.get("oldest")
+    since, oldest = observation.details.get("busy_since"), observation.details.get("oldest")
     if (
         not timeout
         or observation.state != "ready"

@@ -7,6 +7,7 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 from dataclasses import dataclass, replace
+from typing import Any
 
 from warren.config import Settings
 from warren.status.heartbeat import AT_WORK, Heartbeat
@@ -40,6 +41,11 @@ class Observation:
     def state(self) -> str:
         """Return the state in the heartbeat; empty before the first heartbeat."""
         return self.heartbeat.state if self.heartbeat else ""
+
+    @property
+    def details(self) -> dict[str, Any]:
+        """Return the details in the heartbeat; none before the first heartbeat."""
+        return self.heartbeat.details if self.heartbeat else {}
 
 
 def look(

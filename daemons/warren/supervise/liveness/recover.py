@@ -5,7 +5,6 @@ from __future__ import annotations
 from collections.abc import Mapping, Sequence
 from dataclasses import replace
 from pathlib import Path
-from typing import Any
 
 from supervisor.states import ProcessStates
 
@@ -75,7 +74,7 @@ class Recovery:
             child_pid=process.pid,
             silent_s=round(observation.silence, 1),
             heartbeat=observation.state or "none yet",
-            details=observation.heartbeat.details if observation.heartbeat else {},
+            details=observation.details,
             stacks=process.config.stdout_logfile,
             reason=why,
             remedy=remedy,
@@ -112,14 +111,13 @@ class Recovery:
         self._idle[name] = idle
         if is_stuck(idle, timeout):
             self._idle[name] = replace(idle, seconds=0.0, restarts=idle.restarts + 1)
-            details: dict[str, Any] = observation.heartbeat.details if observation.heartbeat else {}
             logger().error(
                 Event.WORKER_STUCK,
                 program=name,
                 child_pid=process.pid,
                 idle_s=round(idle.seconds, 1),
                 waiting=waiting(observation, queues),
-                details=details,
+                details=observation.details,
                 restarts_without_effect=idle.restarts,
             )
             process.restart()

@@ -7,7 +7,6 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 from dataclasses import dataclass
-from typing import Any
 
 from warren.supervise.liveness.observe import Observation
 
@@ -66,17 +65,16 @@ def is_stuck(idleness: Idleness, stuck_timeout: float) -> bool:
 
 def waiting(observation: Observation, queues: Mapping[str, int]) -> dict[str, int]:
     """Return the queues with messages that the worker consumes now, without paused queues."""
-    consumed = observation.heartbeat.details.get("queues", ()) if observation.heartbeat else ()
+    consumed = observation.details.get("queues", ())
     return {name: queues[name] for name in consumed if queues.get(name, 0) > 0}
 
 
 def _progress(observation: Observation) -> tuple[int, int] | None:
-    details: dict[str, Any] = observation.heartbeat.details if observation.heartbeat else {}
-    taken, begun = details.get("taken"), details.get("begun")
+    taken, begun = observation.details.get("taken"), observation.details.get("begun")
     return (taken, begun) if isinstance(taken, int) and isinstance(begun, int) else None
 
 
 def _has_room(observation: Observation) -> bool:
-    details = observation.heartbeat.details if observation.heartbeat else {}
+    details = observation.details
     running, concurrency = details.get("running"), details.get("concurrency")
     return isinstance(running, int) and isinstance(concurrency, int) and running < concurrency

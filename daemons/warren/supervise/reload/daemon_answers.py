@@ -23,13 +23,13 @@ def listens(process: DaemonProcess, observations: Mapping[str, Observation]) -> 
 
 def generation(observation: Observation) -> int:
     """Return the generation of the settings that a daemon has taken up; 0 if it has not said."""
-    found = observation.heartbeat.details.get("generation", 0) if observation.heartbeat else 0
+    found = observation.details.get("generation", 0)
     return found if isinstance(found, int) else 0
 
 
 def reason(observation: Observation) -> str:
     """Return, in brackets, what delays a daemon, if it says so: ledgers that still change."""
-    quotas = observation.heartbeat.details.get("unsettled") if observation.heartbeat else None
+    quotas = observation.details.get("unsettled")
     if not isinstance(quotas, list) or not quotas:
         return ""
     return f" (quotas with their old settings: {', '.join(map(str, quotas))})"
@@ -37,9 +37,5 @@ def reason(observation: Observation) -> str:
 
 def reloads(observation: Observation | None) -> int:
     """Return the number of SIGHUPs that a daemon has answered; 0 if it has not said."""
-    found = (
-        observation.heartbeat.details.get("reloads", 0)
-        if observation and observation.heartbeat
-        else 0
-    )
+    found = observation.details.get("reloads", 0) if observation else 0
     return found if isinstance(found, int) else 0
