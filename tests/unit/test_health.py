@@ -23,10 +23,10 @@ from warren.health.finding import CHECKS, Finding, Level, span
 from warren.health.observation import Disk, Snapshot, look
 from warren.health.report import LONGEST, judge, line, worst
 from warren.status import broker_file, status_file
-from warren.status.broker_file import record
 from warren.status.broker_report import BrokerReading, QueueStatus
 from warren.status.condition import Condition
 from warren.status.heartbeat import Heartbeat, Heartbeats, HeartbeatWriter, read
+from warren.status.status_file import record
 from warren.status.suite_report import ProgramStatus, Reading, Report
 from warren.system.process import Process, current_process
 

@@ -13,8 +13,8 @@ from warren.cli.activity_text import colour, state, work
 from warren.cli.program_table import ProgramRow
 from warren.health.broker_findings import tendency
 from warren.health.finding import span
-from warren.status.broker_file import record
 from warren.status.broker_report import QueueStatus
+from warren.status.status_file import record
 from warren.system.printable import one_line
 
 

@@ -6,9 +6,8 @@ The quota-watchdog writes it, so that nobody else has to ask the broker.
 from __future__ import annotations
 
 from collections.abc import Mapping
-from dataclasses import fields
 from pathlib import Path
-from typing import Any, TypeVar
+from typing import Any
 
 from warren.status import status_file
 from warren.status.broker_report import (
@@ -22,6 +21,7 @@ from warren.status.broker_report import (
     RejectedStatus,
     ResultsState,
 )
+from warren.status.status_file import record
 from warren.status.validation import NUMBER, Shape
 
 #: The file's name in the run directory.
@@ -63,7 +63,6 @@ _SHAPE: dict[str, Shape] = {
     "quotas": {str: ({"error": str}, _QUOTA)},
     "disk?": {"warning": NUMBER, "critical": NUMBER},
 }
-Record = TypeVar("Record")
 
 
 def write(run_dir: Path, at: float, content: Mapping[str, object]) -> None:
@@ -80,12 +79,6 @@ def read(run_dir: Path) -> BrokerReading:
     if found.said is None:
         return BrokerReading(None, found.last_error)
     return BrokerReading(_report(found.said), age=status_file.now() - found.said["at"])
-
-
-def record(kind: type[Record], content: Mapping[str, Any]) -> Record:
-    """Return the record of the fields that this version knows; another may have written more."""
-    known = {each.name for each in fields(kind)} & content.keys()  # type: ignore[arg-type]
-    return kind(**{name: content[name] for name in known})
 
 
 def _report(content: Mapping[str, Any]) -> BrokerReport:

@@ -9,14 +9,14 @@ from __future__ import annotations
 from collections import deque
 from collections.abc import Sequence
 from contextlib import suppress
-from dataclasses import asdict, fields
+from dataclasses import asdict
 from pathlib import Path
 from typing import Any
 
 from warren.status import status_file
 from warren.status.activity import Doing
 from warren.status.condition import Condition
-from warren.status.status_file import now
+from warren.status.status_file import now, record
 from warren.status.suite_report import Outcome, ProgramStatus, Reading, Report, Restarted
 from warren.status.validation import NUMBER, Shape
 from warren.system.process import Process, current_process
@@ -135,20 +135,14 @@ def _report(content: dict[str, Any]) -> Report:
         content["state"],
         content.get("status", ""),
         [_program(each) for each in content["programs"]],
-        [Outcome(**_named(each, _OUTCOME)) for each in content.get("reloads", ())],
-        [Restarted(**_named(each, _RESTARTED)) for each in content.get("restarts", ())],
+        [record(Outcome, each) for each in content.get("reloads", ())],
+        [record(Restarted, each) for each in content.get("restarts", ())],
         Doing(doing["what"], doing["since"], tuple(doing["then"])) if doing else None,
     )
 
 
 def _program(entry: dict[str, Any]) -> ProgramStatus:
-    known = {each.name: entry[each.name] for each in fields(ProgramStatus) if each.name in entry}
-    return ProgramStatus(**known | {"condition": Condition.of(entry["condition"])})
-
-
-def _named(entry: dict[str, Any], shape: Shape) -> dict[str, Any]:
-    """Return the fields that this version knows; another version may have written more."""
-    return {name: entry[name] for name in shape}
+    return record(ProgramStatus, entry | {"condition": Condition.of(entry["condition"])})
 
 
 def remove(run_dir: Path) -> None:

@@ -13,14 +13,16 @@ import os
 import time
 from collections.abc import Mapping
 from contextlib import suppress
-from dataclasses import dataclass
+from dataclasses import dataclass, fields
 from pathlib import Path
-from typing import Any
+from typing import Any, TypeVar
 
 from warren.status.validation import NUMBER, Shape, misfit
 from warren.system import strict_json
 from warren.system.atomic_write import replace_file
 from warren.system.regular_file import LARGEST, TooLarge, read_regular
+
+Record = TypeVar("Record")
 
 
 @dataclass(frozen=True)
@@ -53,6 +55,12 @@ def silence(at: float, stamp: int) -> float:
     # On a full disk a file is only touched, and the stamp is of the wall clock. A stamp in the
     # future comes from before a step of the wall clock.
     return max(0.0, min(written, touched) if touched >= 0 else written)
+
+
+def record(kind: type[Record], content: Mapping[str, Any]) -> Record:
+    """Return the record of the fields that this version knows; another may have written more."""
+    known = {each.name for each in fields(kind)} & content.keys()  # type: ignore[arg-type]
+    return kind(**{name: content[name] for name in known})
 
 
 def now() -> float:
