@@ -126,13 +126,11 @@ def _running(run_dir: Path) -> tuple[int, int]:
             if pid == 0:
                 how = "start it: warren start, or without systemd warren supervise"
                 raise Unavailable(f"the suite is not running; {how} ({run_dir})")
-            # The lock says that the process lives. Its entry in /proc cannot: the reload of the
-            # unit runs in a user namespace of its own, from which ProtectProc= hides supervisord.
-            reading = read(run_dir)
+            report = read(run_dir).known
             # The file of an earlier process with the same number is old: the loop writes each
             # second.
             if handle >= 0:
-                if reading.report and reading.report.process.pid == pid and not reading.old:
+                if report is not None and report.process.pid == pid:
                     return pid, handle
                 os.close(handle)
         if time.monotonic() > deadline:

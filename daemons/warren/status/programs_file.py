@@ -118,8 +118,8 @@ def _lives(run_dir: Path, supervisor: Process) -> bool:
     """Return whether the supervisord runs that has written the file.
 
     Where /proc hides other processes (hidepid=2, ProtectProc=) it has no entry of a supervisord
-    in a user namespace of its own, as PrivateUsers= makes one, although that has the same user.
-    Then the lock of the run directory says who lives.
+    in a user namespace of its own, as PrivateUsers= makes one, although that has the same user:
+    the reload of the unit sees none. Then the lock of the run directory says who lives.
     """
     if supervisor.alive:  # first: the holder of the lock must not ask for it
         return True
