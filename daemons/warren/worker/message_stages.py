@@ -47,13 +47,12 @@ class MessageStages:
         """Return whether a stage has taken a message that can be run, so that it does not reach
         Celery.
         """
-        stages: tuple[Callable[[Any], bool], ...] = (
-            self.flood.good,
-            self.redelivery.renew,
-            self.duplicate_ticks.repeats,
-            self.delayed_tasks.postpone,
+        return (
+            self.flood.good(message)
+            or self.redelivery.renew(message)
+            or self.duplicate_ticks.repeats(message)
+            or self.delayed_tasks.postpone(message)
         )
-        return any(stage(message) for stage in stages)
 
     def admit(self, request: Any, run: Callable[[Any], None]) -> None:
         """Have the request of a task run by `run`, now or later, if it has the slots it needs."""
