@@ -45,10 +45,8 @@ def main() -> None:
         "cpu_s": round(time.process_time() - began, 1),
     }
     print(
-        (
-            f"{admitted} calls in {options.histories} histories, {said['calls_over']} beyond their "
-            "terms"
-        ),
+        f"{admitted} calls in {options.histories} histories, {said['calls_over']} beyond their "
+        "terms",
         file=sys.stderr,
     )
     if options.json:

@@ -33,10 +33,8 @@ def main() -> None:
         }
     for form, figures in found.items():
         print(
-            (
-                f"warren {form}: median {figures['median']} ms, 5 % below {figures['p5']}, 5 % "
-                f"above {figures['p95']}"
-            ),
+            f"warren {form}: median {figures['median']} ms, 5 % below {figures['p5']}, 5 % "
+            f"above {figures['p95']}",
             file=sys.stderr,
         )
     if options.json:

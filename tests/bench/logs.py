@@ -62,10 +62,8 @@ def main() -> None:
         found = {name: measured(arguments, options.calls) for name, arguments in asked.items()}
     for name, figures in found.items():
         print(
-            (
-                f"warren {name}: median {figures['median']} s, least {figures['least']}, most "
-                f"{figures['most']}"
-            ),
+            f"warren {name}: median {figures['median']} s, least {figures['least']}, most "
+            f"{figures['most']}",
             file=sys.stderr,
         )
     if options.json:

@@ -26,10 +26,8 @@ def suite(request: pytest.FixtureRequest, scratch: Path) -> Suite:
     made = Suite(scratch, own_section(request, scratch, 11) + INI, modules="jobs")
     made.module(
         "jobs",
-        (
-            "from celery import shared_task\n@shared_task(name='jobs.add')\ndef add(a, b):\n    "
-            "return a + b\n"
-        ),
+        "from celery import shared_task\n@shared_task(name='jobs.add')\ndef add(a, b):\n    "
+        "return a + b\n",
     )
     return made
 

@@ -27,10 +27,8 @@ def suite(request: pytest.FixtureRequest, scratch: Path) -> Suite:
     made = Suite(scratch, f"{own_section(request, scratch, 12)}[worker:a]\n", modules="jobs")
     made.module(
         "jobs",
-        (
-            "from celery import shared_task\n@shared_task(name='jobs.add')\ndef add(a, b):\n    "
-            "return a + b\n"
-        ),
+        "from celery import shared_task\n@shared_task(name='jobs.add')\ndef add(a, b):\n    "
+        "return a + b\n",
     )
     return made
 

@@ -465,10 +465,8 @@ def test_every_command_of_the_guides_where_the_suite_works(attacked: Installed) 
     )
     as_warren(
         host,
-        (
-            f"{plants}; ln -s /etc /var/lib/warren/broker/rejected/title; mkfifo "
-            "/var/log/warren/x2.log"
-        ),
+        f"{plants}; ln -s /etc /var/lib/warren/broker/rejected/title; mkfifo "
+        "/var/log/warren/x2.log",
     )
     with changes(host) as changed:
         # A daemon without a unit has the environment that it is started with, and may run sudo: by

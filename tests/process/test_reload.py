@@ -244,10 +244,8 @@ def test_a_rolling_restart_stops_at_the_first_that_fails(suite: Suite) -> None:
         # after it.
         suite.module(
             "jobs",
-            (
-                f"import os\nif os.path.exists({str(marker)!r}): "
-                f"os._exit(1)\nopen({str(marker)!r}, 'w').close()\n"
-            ),
+            f"import os\nif os.path.exists({str(marker)!r}): "
+            f"os._exit(1)\nopen({str(marker)!r}, 'w').close()\n",
         )
         done = suite.warren("restart", "--rolling")
         assert done.returncode == ExitCode.UNAVAILABLE

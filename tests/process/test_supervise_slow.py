@@ -74,10 +74,8 @@ def test_a_pool_that_ends_no_task_is_told(suite: Suite) -> None:
     """
     suite.module(
         "jobs",
-        (
-            "import time\nfrom celery import shared_task\n@shared_task(name='jobs.hang')\ndef "
-            "hang():\n    time.sleep(9999)\n"
-        ),
+        "import time\nfrom celery import shared_task\n@shared_task(name='jobs.hang')\ndef "
+        "hang():\n    time.sleep(9999)\n",
     )
     suite.write(
         QUIET

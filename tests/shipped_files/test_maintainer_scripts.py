@@ -143,10 +143,8 @@ def test_a_purge_follows_no_directory_that_becomes_a_link(scratch: Path, victims
     removed(
         scratch,
         directory,
-        (
-            f"#!/bin/sh\n{swap}\n[ $2 != ./victim ] && [ ${{2##*/}} != a ] || : "
-            f">{scratch}/past\nexit 1\n"
-        ),
+        f"#!/bin/sh\n{swap}\n[ $2 != ./victim ] && [ ${{2##*/}} != a ] || : "
+        f">{scratch}/past\nexit 1\n",
     )
     assert (others / "victim").exists()
 

@@ -71,10 +71,8 @@ def test_check_tells_all_at_once_in_reading_order(etc: Written) -> None:
     All stand in reading order.
     """
     directory = etc(
-        (
-            "[app]\nmodules = shop_tusks\nname = a b\n[worker:a]\nconcurrency = "
-            "two\n[schedule:s]\ntask = t\nevery = 5x\n"
-        ),
+        "[app]\nmodules = shop_tusks\nname = a b\n[worker:a]\nconcurrency = "
+        "two\n[schedule:s]\ntask = t\nevery = 5x\n",
         {
             "conf.d/more.ini": "[log]\nlevel = loud\n",
             "hosts/here.ini": "[worker:a]\nprefetch = none\n",

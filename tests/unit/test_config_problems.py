@@ -408,10 +408,8 @@ def test_good_input(loaded: Loaded, text: str) -> None:
 def test_all_problems_at_once(refused: Refused) -> None:
     """Mistakes of all kinds in several files come together, in the order of reading."""
     problems = refused(
-        (
-            "no header\n[log]\nlevel = loud\nlevel = info\n[worker:a]\nqueues = "
-            "x\n[quota:q]\ntasks = t\n[nonsense]\n"
-        ),
+        "no header\n[log]\nlevel = loud\nlevel = info\n[worker:a]\nqueues = "
+        "x\n[quota:q]\ntasks = t\n[nonsense]\n",
         {
             "conf.d/a.ini": "[schedule:s]\ntask = t\n",
             "hosts/here.ini": "[beat]\nenabled = perhaps\nenalbed = no\n",

@@ -31,10 +31,8 @@ class Made:
         etc = directory / "etc"
         etc.mkdir()
         (etc / "warren.ini").write_text(
-            (
-                f"[app]\nstate_dir = {directory}/state\nlog_dir = {directory}/log\nrun_dir = "
-                f"{directory}/run\n[worker:a]\n"
-            ),
+            f"[app]\nstate_dir = {directory}/state\nlog_dir = {directory}/log\nrun_dir = "
+            f"{directory}/run\n[worker:a]\n",
             encoding="utf-8",
         )
         self.run = directory / "run"

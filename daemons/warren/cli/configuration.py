@@ -81,10 +81,8 @@ def _tell_valid(
     counts = _counts(settings)
     if owner := suite_of_another(settings):
         click.echo(
-            (
-                "not checked: whether the suite may write to its directories; call it as root or "
-                f"as {owner} for that"
-            ),
+            "not checked: whether the suite may write to its directories; call it as root or "
+            f"as {owner} for that",
             err=True,
         )
     if as_json:

@@ -61,10 +61,8 @@ class _Moment(click.ParamType[datetime]):
             found = datetime.fromisoformat(value)
         except ValueError:
             self.fail(
-                (
-                    "expected a duration such as 10m, or a time such as 2026-01-31T10:00:00Z, "
-                    f"found {value!r}"
-                ),
+                "expected a duration such as 10m, or a time such as 2026-01-31T10:00:00Z, "
+                f"found {value!r}",
                 param,
                 ctx,
             )
@@ -78,10 +76,8 @@ class _TaskId(click.ParamType[str]):
         """Return a task id, or enough of its beginning. Fails with a usage error."""
         if len(value) < SHORT_ID:
             self.fail(
-                (
-                    f"expected the id of a task, or at least its first {SHORT_ID} characters, "
-                    f"found {value!r}"
-                ),
+                f"expected the id of a task, or at least its first {SHORT_ID} characters, "
+                f"found {value!r}",
                 param,
                 ctx,
             )

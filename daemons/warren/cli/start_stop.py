@@ -126,18 +126,14 @@ def _act(context: click.Context, action: Action, as_json: bool) -> int:
         click.echo("the suite already runs" if runs else f"{_DONE[action]} in {seconds} s")
         if down:
             click.echo(
-                (
-                    f"not running: {printable(', '.join(down))}: {printable(late)}; correct what "
-                    "is wrong, then warren reload"
-                ),
+                f"not running: {printable(', '.join(down))}: {printable(late)}; correct what "
+                "is wrong, then warren reload",
                 err=True,
             )
         elif late:
             click.echo(
-                (
-                    f"not every program is ready, and they keep trying: {printable(late)}; see "
-                    "warren status"
-                ),
+                f"not every program is ready, and they keep trying: {printable(late)}; see "
+                "warren status",
                 err=True,
             )
     return ExitCode.FAILURE if outcome.reason or down else ExitCode.OK

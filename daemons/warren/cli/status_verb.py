@@ -41,10 +41,8 @@ def status(context: click.Context, as_json: bool) -> None:
     except ConfigError as error:
         click.echo(printable_lines(redact(str(error))), err=True)
         click.echo(
-            (
-                "a suite that already runs continues with its old settings; correct the files, "
-                "then ask again"
-            ),
+            "a suite that already runs continues with its old settings; correct the files, "
+            "then ask again",
             err=True,
         )
         sys.exit(error.exit_code)

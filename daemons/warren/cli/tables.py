@@ -67,10 +67,8 @@ def _programs(console: Console, running: Sequence[ProgramRow]) -> None:
             style = "dim" if program.ready else "red"
             console.print(
                 _text(
-                    (
-                        f"{program.program}{' is backing off' if program.backing_off else ''}: "
-                        f"{program.last_error}"
-                    ),
+                    f"{program.program}{' is backing off' if program.backing_off else ''}: "
+                    f"{program.last_error}",
                     style,
                 )
             )
@@ -105,10 +103,8 @@ def _leftovers(console: Console, said: dict[str, Any]) -> None:
         if queue.get("unconsumed"):
             console.print(
                 Text(
-                    (
-                        f"{queue['queue']}: it holds messages, and no worker of the fleet takes "
-                        "from it"
-                    ),
+                    f"{queue['queue']}: it holds messages, and no worker of the fleet takes "
+                    "from it",
                     style="red",
                 )
             )

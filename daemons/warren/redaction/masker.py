@@ -42,11 +42,9 @@ _TRACES: tuple[str, ...] = (
 _TRACES = (*_TRACES, "cookie", "jwt", "otp", "bearer", "basic", "eyj", "-u", "identified")
 _TRACES += (*token_shapes.TRACES, *command_lines.TRACES, "phrase", "setuser", "jdbc:oracle")
 _PRIVATE_KEY = re.compile(
-    (
-        r"(-----BEGIN [A-Z0-9 ]{0,40}PRIVATE KEY(?: BLOCK)?-----).*?(-----END [A-Z0-9 "
-        r"]{0,40}PRIVATE "
-        r"KEY(?: BLOCK)?-----|\Z)"
-    ),
+    r"(-----BEGIN [A-Z0-9 ]{0,40}PRIVATE KEY(?: BLOCK)?-----).*?(-----END [A-Z0-9 "
+    r"]{0,40}PRIVATE "
+    r"KEY(?: BLOCK)?-----|\Z)",
     re.DOTALL,
 )
 _TOKEN = re.compile(r"\beyJ[\w-]++\.[\w-]++\.[\w-]*+")  # a JSON Web Token

@@ -168,10 +168,8 @@ class _Start:
             code, missing = self._await_end_or_readiness()
         except KeyboardInterrupt:  # the daemon has a session of its own and did not get the signal
             print(
-                (
-                    f"{self.program}: process {self.daemon.pid} continues in the background; "
-                    "--stop ends it"
-                ),
+                f"{self.program}: process {self.daemon.pid} continues in the background; "
+                "--stop ends it",
                 file=sys.stderr,
             )
             return ExitCode.FAILURE

@@ -100,10 +100,8 @@ class Consumer(ConnectedConsumer):
         """
         self._reject(
             message,
-            (
-                "expected a task that can be sent back until it is due, found what no copy can be "
-                "made of"
-            ),
+            "expected a task that can be sent back until it is due, found what no copy can be "
+            "made of",
             None,
         )
 

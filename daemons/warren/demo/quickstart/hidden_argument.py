@@ -26,10 +26,8 @@ def hide_password(arguments: Sequence[str]) -> None:
     url, others = found
     if sys.stderr.isatty():
         print(
-            (
-                "--broker: others could see this password for a moment; give it with --broker-file "
-                "FILE"
-            ),
+            "--broker: others could see this password for a moment; give it with --broker-file "
+            "FILE",
             file=sys.stderr,
         )
     file = os.memfd_create("broker-url", 0)  # 0: the file stays open in the program that follows
