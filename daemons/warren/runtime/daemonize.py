@@ -23,6 +23,7 @@ from rich.console import Console
 
 from warren.config import Settings
 from warren.errors import CannotWrite, ExitCode, WarrenError
+from warren.runtime.own_command import own_command
 from warren.status.heartbeat import AT_WORK, read
 from warren.system.lock_holder import lock_holder
 from warren.system.printable import printable_lines
@@ -76,18 +77,8 @@ def start_again(settings: Settings, *verb: str) -> NoReturn:
     A daemon without a supervisor must start itself again for its new settings. Every file closes,
     and with the files the lock; a kill in between leaves no daemon, like any kill of a daemon.
     """
-    arguments = [
-        "-P",
-        "-m",
-        "warren",
-        "--config",
-        str(settings.directory),
-        "--host",
-        settings.host,
-        *verb,
-    ]
     # A fixed command, as everywhere.
-    os.execv(sys.executable, [sys.executable, *arguments])  # noqa: S606
+    os.execv(sys.executable, own_command(settings, *verb))  # noqa: S606
 
 
 def _open_streams() -> None:

@@ -6,12 +6,12 @@ import glob
 import math
 import os
 import shlex
-import sys
 from dataclasses import dataclass
 from pathlib import Path
 
 from warren.config import Settings
 from warren.errors import FINAL
+from warren.runtime.own_command import own_command
 from warren.system.private_directory import UMASK
 
 #: supervisord's own configuration. The same text ships as supervisord.conf in the settings
@@ -126,18 +126,7 @@ def _text(daemon: Daemon, settings: Settings) -> str:
 
 
 def _options(daemon: Daemon, settings: Settings) -> dict[str, str]:
-    # -P: tasks must not be imported from the directory in which somebody typed the command.
-    arguments = [
-        sys.executable,
-        "-P",
-        "-m",
-        "warren",
-        "--config",
-        str(settings.directory),
-        "--host",
-        settings.host,
-        *daemon.verb,
-    ]
+    arguments = own_command(settings, *daemon.verb)
     return {
         "command": " ".join(_quoted(argument) for argument in arguments),
         "directory": "%(warren_state_dir)s",

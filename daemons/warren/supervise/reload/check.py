@@ -8,7 +8,6 @@ from __future__ import annotations
 import json
 import os
 import subprocess
-import sys
 import time
 from dataclasses import replace
 from pathlib import Path
@@ -17,6 +16,7 @@ from typing import Any
 from warren.config import Settings
 from warren.config.snapshot import ACCEPTED, STDIN
 from warren.errors import ConfigError, Origin, Problem, WarrenError
+from warren.runtime.own_command import own_command
 
 #: Seconds that the import of the task modules may take.
 TIMEOUT = 120.0
@@ -116,8 +116,7 @@ class Check:
 
 
 def _command(settings: Settings) -> list[str]:
-    source = ["--config", str(settings.directory), "--host", settings.host]
-    return [sys.executable, "-P", "-m", "warren", *source, "check", "--json"]
+    return own_command(settings, "check", "--json")
 
 
 def _text(settings: Settings) -> bytes:
