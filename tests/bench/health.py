@@ -14,6 +14,7 @@ from statistics import median, quantiles
 
 sys.path.insert(0, str(Path(__file__).parents[1]))
 
+from support.broker_status import QUOTA_STATUS
 from support.wait import run_to_end
 
 WARREN = Path(sys.executable).with_name("warren")
@@ -75,16 +76,6 @@ def write(directory: Path) -> None:
     }
     programs = [{"program": name, **common} for name in names]
     queue = {"messages": 12, "growth_per_s": -0.1, "empty_in_s": 120.0, "level": 0}
-    quota = {
-        "limit": 60,
-        "window_s": 10.0,
-        "free": 40,
-        "open": 1,
-        "cooling": 19,
-        "used": 20,
-        "next_free_s": 0.0,
-        "level": 0,
-    }
     files = {
         "programs.json": {
             "at": at,
@@ -97,7 +88,7 @@ def write(directory: Path) -> None:
             "at": at,
             "broker": {"kind": "rabbitmq", "reachable": True, "reason": "", "alarms": []},
             "queues": {f"queue-{number}": queue for number in range(30)},
-            "quotas": {f"quota-{number}": quota for number in range(10)},
+            "quotas": {f"quota-{number}": QUOTA_STATUS for number in range(10)},
         },
     }
     for name in names:

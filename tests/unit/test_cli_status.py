@@ -10,6 +10,7 @@ from pathlib import Path
 
 import pytest
 
+from support.broker_status import QUOTA_STATUS
 from warren.cli import activity_text, main, status_verb
 from warren.cli.program_table import ProgramRow
 from warren.errors import ExitCode
@@ -184,16 +185,6 @@ def test_broker_that_does_not_answer(
 def broker_status_of(run: Path, **broker: object) -> None:
     """Writes a fresh broker.json."""
     queue = {"messages": 120, "growth_per_s": 2.5, "empty_in_s": None, "level": 0}
-    quota = {
-        "limit": 60,
-        "window_s": 10.0,
-        "free": 40,
-        "open": 1,
-        "cooling": 19,
-        "used": 20,
-        "next_free_s": 0.0,
-        "level": 0,
-    }
     said = {
         "at": time.clock_gettime(time.CLOCK_BOOTTIME),
         "broker": {"kind": "redis", "reachable": True, "reason": "", "alarms": [], **broker},
@@ -204,7 +195,7 @@ def broker_status_of(run: Path, **broker: object) -> None:
         "returning": 1,
         "rejected_keys": 2,
         "results": {"reachable": False, "reason": "out of memory"},
-        "quotas": {"site": quota, "other": {"error": "it is damaged"}},
+        "quotas": {"site": QUOTA_STATUS, "other": {"error": "it is damaged"}},
     }
     run.mkdir()
     (run / "broker.json").write_text(json.dumps(said), encoding="utf-8")

@@ -14,6 +14,7 @@ from typing import Any
 
 import pytest
 
+from support.broker_status import QUOTA_STATUS
 from support.disk import fill, small_disk
 from support.suite import ENVIRONMENT
 from support.wait import run_to_end
@@ -67,22 +68,12 @@ def heartbeat(name: str, **other: Any) -> Heartbeat:
 def broker_status(**other: Any) -> dict[str, Any]:
     """A broker.json without trouble."""
     queue = {"messages": 12, "growth_per_s": -0.07, "empty_in_s": 171.0, "level": 0}
-    quota = {
-        "limit": 60,
-        "window_s": 10.0,
-        "free": 40,
-        "open": 1,
-        "cooling": 19,
-        "used": 20,
-        "next_free_s": 0.0,
-        "level": 0,
-    }
     broker = {"kind": "rabbitmq", "reachable": True, "reason": "", "alarms": []}
     said = {
         "at": NOW - 3,
         "broker": broker,
         "queues": {"default": queue},
-        "quotas": {"provider": quota},
+        "quotas": {"provider": QUOTA_STATUS},
     }
     return said | {"disk": {"warning": 10.0, "critical": 5.0}} | other
 

@@ -11,6 +11,7 @@ from typing import Any
 
 import pytest
 
+from support.program_statuses import program_status
 from support.systemd import Listener, systemd
 from warren.errors import ExitCode
 from warren.status.condition import Condition
@@ -20,16 +21,7 @@ from warren.supervise.status.sd_notify import Notifier
 
 
 def worker(**other: Any) -> ProgramStatus:
-    fields: dict[str, Any] = {
-        "state": "RUNNING",
-        "pid": 7,
-        "since": 1.0,
-        "condition": Condition.READY,
-        "condition_since": 1.0,
-        "backing_off": False,
-    }
-    fields |= other
-    return ProgramStatus("worker-a", **{"ready": fields["condition"].ready, **fields})
+    return program_status("worker-a", **other)
 
 
 READY, STARTING = [worker()], [worker(condition=Condition.STARTING)]

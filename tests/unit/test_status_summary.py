@@ -2,29 +2,14 @@
 
 from __future__ import annotations
 
-from typing import Any
-
 import pytest
 
+from support.program_statuses import program_status
 from warren.status.condition import Condition
 from warren.status.suite_report import ProgramStatus, all_ready
 from warren.supervise.status.summary import summary
 
-
-def at(program: str, **other: Any) -> ProgramStatus:
-    fields: dict[str, Any] = {
-        "state": "RUNNING",
-        "pid": 7,
-        "since": 1.0,
-        "condition": Condition.READY,
-        "condition_since": 1.0,
-        "backing_off": False,
-    }
-    fields |= other
-    return ProgramStatus(program, **{"ready": fields["condition"].ready, **fields})
-
-
-BACKING_OFF = at(
+BACKING_OFF = program_status(
     "worker-crawl",
     state="BACKOFF",
     pid=None,
@@ -32,7 +17,10 @@ BACKING_OFF = at(
     backing_off=True,
     last_error="exit status 1",
 )
-WATCHDOG, BEAT = at("quota-watchdog"), at("beat", condition=Condition.STANDBY)
+WATCHDOG, BEAT = (
+    program_status("quota-watchdog"),
+    program_status("beat", condition=Condition.STANDBY),
+)
 
 
 @pytest.mark.parametrize(
@@ -40,15 +28,21 @@ WATCHDOG, BEAT = at("quota-watchdog"), at("beat", condition=Condition.STANDBY)
     [
         (
             "running",
-            [WATCHDOG, at("worker-a"), at("worker-b"), BEAT],
+            [WATCHDOG, program_status("worker-a"), program_status("worker-b"), BEAT],
             2,
             "",
             "ready: 2 workers, beat on standby, quota-watchdog, 2 quotas",
         ),
-        ("running", [at("beat"), at("worker-a")], 0, "", "ready: 1 worker, beat leads"),
         (
             "running",
-            [at("worker-a"), BACKING_OFF],
+            [program_status("beat"), program_status("worker-a")],
+            0,
+            "",
+            "ready: 1 worker, beat leads",
+        ),
+        (
+            "running",
+            [program_status("worker-a"), BACKING_OFF],
             0,
             "",
             "running: 1 worker; backing off: worker-crawl (exit status 1, tried each minute)",
@@ -56,8 +50,8 @@ WATCHDOG, BEAT = at("quota-watchdog"), at("beat", condition=Condition.STANDBY)
         (
             "running",
             [
-                at("worker-a", condition=Condition.CONNECTING),
-                at("beat", condition=Condition.STARTING, state="STARTING"),
+                program_status("worker-a", condition=Condition.CONNECTING),
+                program_status("beat", condition=Condition.STARTING, state="STARTING"),
             ],
             0,
             "",
@@ -67,9 +61,11 @@ WATCHDOG, BEAT = at("quota-watchdog"), at("beat", condition=Condition.STANDBY)
             # The last error says why, where the word alone does not.
             "running",
             [
-                at("worker-a", condition=Condition.RESTARTING, last_error="SIGKILL"),
-                at("worker-b", condition=Condition.SILENT, last_error="SIGKILL"),
-                at("worker-c", condition=Condition.UNREADABLE, last_error="c.json: no JSON"),
+                program_status("worker-a", condition=Condition.RESTARTING, last_error="SIGKILL"),
+                program_status("worker-b", condition=Condition.SILENT, last_error="SIGKILL"),
+                program_status(
+                    "worker-c", condition=Condition.UNREADABLE, last_error="c.json: no JSON"
+                ),
             ],
             0,
             "",
@@ -79,7 +75,7 @@ WATCHDOG, BEAT = at("quota-watchdog"), at("beat", condition=Condition.STANDBY)
         (
             "running",
             [
-                at(
+                program_status(
                     "beat",
                     state="FATAL",
                     pid=None,
@@ -93,29 +89,32 @@ WATCHDOG, BEAT = at("quota-watchdog"), at("beat", condition=Condition.STANDBY)
         ),
         (
             "running",
-            [at("own", condition=Condition.STOPPED, pid=None, expected=False)],
+            [program_status("own", condition=Condition.STOPPED, pid=None, expected=False)],
             0,
             "",
             "ready; stopped: own",
         ),
         (
             "running",
-            [at("worker-a")],
+            [program_status("worker-a")],
             0,
             "warren.ini:3: no",
             "ready: 1 worker; reload refused, the suite continues as before: warren.ini:3: no",
         ),
         (
             "starting",
-            [at("worker-a"), at("beat", condition=Condition.NO_HEARTBEAT)],
+            [program_status("worker-a"), program_status("beat", condition=Condition.NO_HEARTBEAT)],
             0,
             "",
             "starting: 1 worker; not ready: beat (no heartbeat yet)",
         ),
-        ("reloading", [at("worker-a")], 0, "", "reloading: 1 worker"),
+        ("reloading", [program_status("worker-a")], 0, "", "reloading: 1 worker"),
         (
             "stopping",
-            [at("worker-a", condition=Condition.STOPPING), at("beat", state="STOPPED", pid=None)],
+            [
+                program_status("worker-a", condition=Condition.STOPPING),
+                program_status("beat", state="STOPPED", pid=None),
+            ],
             3,
             "",
             "stopping: worker-a",
@@ -132,5 +131,10 @@ def test_the_line(
 
 def test_an_operators_own_program_is_not_waited_for() -> None:
     """Ready is what Warren's own daemons are, but for those that an operator stopped."""
-    assert all_ready([at("worker-a"), at("own", condition=Condition.STARTING, expected=False)])
-    assert not all_ready([at("worker-a"), BACKING_OFF])
+    assert all_ready(
+        [
+            program_status("worker-a"),
+            program_status("own", condition=Condition.STARTING, expected=False),
+        ]
+    )
+    assert not all_ready([program_status("worker-a"), BACKING_OFF])

@@ -134,9 +134,16 @@ def test_the_end_does_not_wait_for_a_job_that_hangs(monkeypatch: pytest.MonkeyPa
     assert hangs.runs == 1
 
 
+@pytest.fixture
+def make(loaded: Callable[[str], Settings], tmp_path: Path) -> Callable[[str], Watchdog]:
+    """Make a watchdog that looks ten times a second, with these sections of quotas."""
+    head = f"[app]\nstate_dir = {tmp_path}/state\nrun_dir = {tmp_path}/run\n"
+    return lambda quotas: Watchdog(loaded(f"{head}[quota-watchdog]\ninterval = 100ms\n{quotas}"))
+
+
 @pytest.mark.parametrize("how", ["hangs", "fails"])
 def test_a_watchdog_without_its_look_at_quotas_is_not_said_to_be_well(
-    loaded: Callable[[str], Settings], tmp_path: Path, monkeypatch: pytest.MonkeyPatch, how: str
+    make: Callable[[str], Watchdog], tmp_path: Path, monkeypatch: pytest.MonkeyPatch, how: str
 ) -> None:
     """The loop turns, but writes no heartbeat, so that supervise starts the watchdog again; the
     status is written meanwhile.
@@ -150,12 +157,7 @@ def test_a_watchdog_without_its_look_at_quotas_is_not_said_to_be_well(
 
     monkeypatch.setattr(Watchdog, "_look", look)
     monkeypatch.setattr(Watchdog, "_publish", lambda _watchdog: published.set())
-    watchdog = Watchdog(
-        loaded(
-            f"[app]\nstate_dir = {tmp_path}/state\nrun_dir = {tmp_path}/run\n"
-            "[quota-watchdog]\ninterval = 100ms\n"
-        )
-    )
+    watchdog = make("")
     file = tmp_path / "run" / "heartbeats" / "quota-watchdog.json"
     watchdog.jobs.start()
     try:
@@ -177,7 +179,7 @@ def test_a_watchdog_without_its_look_at_quotas_is_not_said_to_be_well(
 
 
 def test_a_late_job_does_not_hide_behind_a_ledger_that_cannot_change(
-    loaded: Callable[[str], Settings], tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+    make: Callable[[str], Watchdog], tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     """The look at such a ledger writes a heartbeat of its own, but not for a job that hangs."""
 
@@ -189,12 +191,7 @@ def test_a_late_job_does_not_hide_behind_a_ledger_that_cannot_change(
     monkeypatch.setattr(Watchdog, "_restore_messages", lambda _watchdog: let_go.wait())
     monkeypatch.setattr(Watchdog, "_publish", lambda _watchdog: None)
     monkeypatch.setattr(Watchdog, "_cannot", lambda *_: looked.set())
-    watchdog = Watchdog(
-        loaded(
-            f"[app]\nstate_dir = {tmp_path}/state\nrun_dir = {tmp_path}/run\n"
-            "[quota-watchdog]\ninterval = 100ms\n[quota:full]\nlimit = 4/h\n"
-        )
-    )
+    watchdog = make("[quota:full]\nlimit = 4/h\n")
     file = tmp_path / "run" / "heartbeats" / "quota-watchdog.json"
     watchdog.jobs.start()
     try:
