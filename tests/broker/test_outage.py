@@ -25,7 +25,8 @@ from support.wait import TIMEOUT, until
 from warren.app.factory import make_app
 from warren.config import load
 from warren.status import heartbeat
-from warren.supervise.liveness.observe import Observation, silence_limit
+from warren.supervise.liveness.hung import silence_limit
+from warren.supervise.liveness.observe import Observation
 
 JOBS = """
 import time

@@ -8,8 +8,8 @@ from dataclasses import dataclass, field
 from support.slots import ME, make, set_limits
 from warren.quotas.layout import Head
 from warren.quotas.ledger_file import boot_word
+from warren.quotas.reboot import take_over
 from warren.quotas.ticket import Ticket
-from warren.quotas.transitions import take_over
 
 LIMITS = (1, 2, 3, 5, 8, 12)
 WINDOWS = (20, 50, 100, 300, 1000)

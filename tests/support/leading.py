@@ -9,7 +9,7 @@ from types import SimpleNamespace
 from support.suite import Suite
 from warren.app.factory import import_tasks, make_app
 from warren.beat import schedule, sender
-from warren.beat.leader.leadership import leader
+from warren.beat.leader.leader_interface import leader
 from warren.beat.sender import Sender
 from warren.config import load
 from warren.logs.setup import configure

@@ -9,7 +9,7 @@ from warren.quotas.ledger_file import boot_word
 from warren.quotas.rebuild import rebuild
 from warren.quotas.slots import Slots
 from warren.quotas.ticket import Ticket
-from warren.quotas.transitions import retime
+from warren.quotas.window_change import retime
 from warren.system.process import Process
 
 ME, OTHER, DEAD = Process(11, 100), Process(12, 200), Process(13, 300)

@@ -6,12 +6,8 @@ from collections.abc import Callable
 
 from warren.config import Settings
 from warren.status.heartbeat import Heartbeat
-from warren.supervise.liveness.observe import (
-    LONGEST_STEP,
-    Observation,
-    look,
-    silence_limit,
-)
+from warren.supervise.liveness.hung import silence_limit
+from warren.supervise.liveness.observe import LONGEST_STEP, Observation, look
 from warren.supervise.liveness.readiness import at_work
 from warren.system.process import Process
 
@@ -112,7 +108,7 @@ def test_each_start_that_was_too_slow_doubles_the_time(loaded: Loaded) -> None:
 
 
 def test_a_slow_connection_is_no_hang(loaded: Loaded) -> None:
-    """Whoever lets an attempt to connect take long gets a patience that is longer."""
+    """A longer connect_timeout gives a longer silence limit."""
     settings = loaded("[broker]\nurl = redis://localhost\nconnect_timeout = 30s\n[worker:a]\n")
     assert silence_limit(Observation(7, heartbeat()["beat"]), settings) == 65.0
     assert silence_limit(Observation(7, heartbeat(state="connecting")["beat"]), settings) == 90.0

@@ -14,7 +14,7 @@ import pytest
 
 from warren.cli import main
 from warren.config import AppSettings, Settings, check_directories, suite_of_another
-from warren.config.path_checks import read_secret
+from warren.config.secret_files import read_secret
 from warren.config.units import Unexpected
 from warren.errors import Problem
 

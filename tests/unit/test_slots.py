@@ -6,9 +6,10 @@ import pytest
 
 from support.slots import LONGEST, ME, NOW, WINDOW, copy, make, scene
 from warren.quotas.layout import NIL, Head, Slot, State
+from warren.quotas.reboot import take_over
 from warren.quotas.rebuild import rebuild
 from warren.quotas.slots import Contradiction, Slots
-from warren.quotas.transitions import retime, take_over
+from warren.quotas.window_change import retime
 
 
 def test_refund_after_a_longer_window() -> None:

@@ -9,10 +9,11 @@ import pytest
 from support.slots import DEAD, LONGEST, ME, NOW, OTHER, WINDOW, check_lists, copy, scene
 from warren.quotas.layout import Head, Slot, State
 from warren.quotas.ledger_file import boot_word
+from warren.quotas.reboot import take_over
 from warren.quotas.rebuild import rebuild
 from warren.quotas.slots import Slots
 from warren.quotas.ticket import Ticket
-from warren.quotas.transitions import retime, take_over
+from warren.quotas.window_change import retime
 from warren.system.process import Process
 
 

@@ -166,8 +166,8 @@ def refusal(settings: Settings, name: str, error: Exception) -> Unavailable:
 def amqp(settings: Settings) -> type[AMQP]:
     """Return the class for `Celery(amqp=...)`, which finds a queue that is newer than its process.
 
-    An added queue that changes no routing restarts no worker (config/reload_scope.py). So a task
-    that names the queue must find it in a process that is older than the queue.
+    An added queue that changes no routing restarts no worker (config/affected_daemons.py). So a
+    task that names the queue must find it in a process that is older than the queue.
     """
 
     class Queues(CeleryQueues):

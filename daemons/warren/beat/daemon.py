@@ -7,10 +7,10 @@ from typing import Any
 from celery import signals
 
 from warren.app.factory import TICK, import_tasks, make_app
-from warren.beat.leader.leadership import leader
+from warren.beat.leader.leader_interface import leader
 from warren.beat.sender import STEP, Sender
 from warren.config import Settings
-from warren.config.reload_scope import affects_sending
+from warren.config.affected_daemons import affects_sending
 from warren.errors import ExitCode, Unavailable
 from warren.logs.events import Event
 from warren.logs.setup import logger, set_level

@@ -10,7 +10,7 @@ from celery.result import denied_join_result
 from kombu.exceptions import ChannelError, OperationalError
 
 from warren.beat.last_ticks import KnownTicks
-from warren.beat.leader.leadership import Leader
+from warren.beat.leader.leader_interface import Leader
 from warren.beat.pending import OnWay, PendingAct, begun_behind, by_entry
 from warren.beat.schedule import Schedule
 from warren.beat.tell import tell_failed, tell_gap, tell_sent

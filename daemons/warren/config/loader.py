@@ -5,7 +5,15 @@ from __future__ import annotations
 from collections.abc import Iterable, Sequence
 from pathlib import Path
 
-from warren.config import exposed_secrets, path_checks, reader, section_checks, snapshot, validator
+from warren.config import (
+    exposed_secrets,
+    path_checks,
+    reader,
+    secret_files,
+    section_checks,
+    snapshot,
+    validator,
+)
 from warren.config.paths import short_host
 from warren.config.reader import DEFAULT_DIRECTORY
 from warren.config.settings import Settings
@@ -60,7 +68,7 @@ def attempt(
     settings, problems = validator.build(ini, directory, host)
     # The headings of the sections that differ from what the files say.
     broken = frozenset(problem.section for problem in problems)
-    settings, secrets, found = path_checks.with_secrets(settings, kept.secrets if kept else {})
+    settings, secrets, found = secret_files.with_secrets(settings, kept.secrets if kept else {})
     taken = Accepted(kept.generation if kept else generation, ini.texts, secrets)
     settings = settings.model_copy(update={"accepted": taken, "source": source})
     problems += [*found, *path_checks.check(settings)]

@@ -16,7 +16,7 @@ from collections.abc import Iterator, Mapping
 from dataclasses import dataclass, field
 from pathlib import Path
 
-from warren.config.file_access import who_may
+from warren.config.access_remedies import who_may
 from warren.config.units import shown
 from warren.errors import Origin, Problem
 

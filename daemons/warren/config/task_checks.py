@@ -8,7 +8,7 @@ import traceback
 from collections.abc import Callable, Collection
 from fnmatch import fnmatchcase
 
-from warren.config.file_access import who_may
+from warren.config.access_remedies import who_may
 from warren.config.patterns import is_pattern
 from warren.config.settings import Settings
 from warren.config.shadowed_modules import shadows

@@ -20,11 +20,12 @@ from warren.quotas.ledger_file import LedgerDamaged
 from warren.quotas.mapped_file import LedgerBusy as LedgerBusy
 from warren.quotas.mapped_file import MappedFile, making
 from warren.quotas.mapped_file import now_ns as now_ns
+from warren.quotas.reboot import take_over
 from warren.quotas.rebuild import rebuild
 from warren.quotas.slot_counts import Counts
 from warren.quotas.slots import Slots
 from warren.quotas.ticket import Ticket
-from warren.quotas.transitions import retime, take_over
+from warren.quotas.window_change import retime
 from warren.system.process import Process
 
 NS = 1_000_000_000

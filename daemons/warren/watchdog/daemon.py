@@ -11,7 +11,7 @@ from dataclasses import asdict
 
 from warren.broker.embedded.recovery import restore_dead
 from warren.config import Settings
-from warren.config.reload_scope import affects_watchdog
+from warren.config.affected_daemons import affects_watchdog
 from warren.errors import ExitCode, WarrenError
 from warren.logs.events import Event
 from warren.logs.setup import logger, set_level

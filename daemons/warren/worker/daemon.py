@@ -15,7 +15,7 @@ from celery.worker import state
 
 from warren.app.queues import refusal
 from warren.config import Settings
-from warren.config.reload_scope import affects_worker
+from warren.config.affected_daemons import affects_worker
 from warren.errors import UNASKED, ExitCode, Unavailable
 from warren.logs.events import Event
 from warren.logs.setup import logger

@@ -7,8 +7,8 @@ from pathlib import Path
 
 import click
 
-from warren.config.path_checks import read_secret
 from warren.config.schema import BROKER_URL
+from warren.config.secret_files import read_secret
 from warren.config.units import Unexpected
 from warren.demo.quickstart import display, figures, hidden_argument, keep, scratch
 from warren.demo.quickstart.command_names import typed

@@ -9,18 +9,12 @@ from collections.abc import Mapping
 from dataclasses import dataclass, replace
 from typing import Any
 
-from warren.config import Settings
-from warren.status.heartbeat import AT_WORK, Heartbeat
+from warren.status.heartbeat import Heartbeat
 
 #: Seconds of silence that one tick of the loop may add. A longer tick means that a laptop slept,
 #: that supervisord was stopped, or that the host had no processor to spare. The daemons may not
 #: have run either, so one look says nothing about them.
 LONGEST_STEP = 2.0
-#: Factor of the longest silence while a daemon connects to its broker or requeues its messages.
-_CONNECT_FACTOR = 3
-_CONNECT_MARGIN = 5.0
-#: The time for a start is doubled at most this many times.
-_DOUBLINGS = 5
 
 
 @dataclass(frozen=True)
@@ -85,26 +79,3 @@ def _look(
     ):
         return Observation(pid, before.heartbeat, before.silence + step)
     return Observation(pid, heartbeat)
-
-
-def is_starting(observation: Observation) -> bool:
-    """Return whether the program imports the tasks or forks its children; no loop runs yet."""
-    return observation.state in ("", "starting")
-
-
-def silence_limit(observation: Observation, settings: Settings, slow_starts: int = 0) -> float:
-    """Return the seconds of silence after which the program counts as hung.
-
-    Each of the `slow_starts` before this one doubles the time: a daemon that starts a little too
-    slowly must not be ended at the same point for ever.
-    """
-    supervise = settings.supervise
-    if is_starting(observation):
-        return max(supervise.start_timeout, supervise.heartbeat_timeout) * (
-            1 << min(slow_starts, _DOUBLINGS)
-        )
-    # a restart mends no outage of the broker or of the name service
-    if observation.state not in AT_WORK:
-        return _CONNECT_FACTOR * max(supervise.heartbeat_timeout, settings.broker.connect_timeout)
-    # A broker that has just vanished costs two attempts before the heartbeat says `connecting`.
-    return max(supervise.heartbeat_timeout, 2 * settings.broker.connect_timeout + _CONNECT_MARGIN)

@@ -14,12 +14,8 @@ from warren.logs.setup import logger
 from warren.status import broker_file
 from warren.supervise.daemon_process import DaemonProcess
 from warren.supervise.liveness.blocked import Blocked, blocked
-from warren.supervise.liveness.observe import (
-    LONGEST_STEP,
-    Observation,
-    is_starting,
-    silence_limit,
-)
+from warren.supervise.liveness.hung import is_starting, silence_limit
+from warren.supervise.liveness.observe import LONGEST_STEP, Observation
 from warren.supervise.liveness.readiness import at_work
 from warren.supervise.liveness.stuck import Idleness, is_stuck, judge, waiting
 from warren.system.process import resident

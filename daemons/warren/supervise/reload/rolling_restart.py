@@ -19,7 +19,8 @@ from warren.status.activity import Doing
 from warren.status.heartbeat import AT_WORK
 from warren.status.status_file import now
 from warren.status.suite_report import Restarted
-from warren.supervise.liveness.observe import Observation, is_starting
+from warren.supervise.liveness.hung import is_starting
+from warren.supervise.liveness.observe import Observation
 from warren.supervise.liveness.readiness import at_work
 from warren.supervise.programs.cancelled import forget_cancelled
 from warren.supervise.reload.check import Check

@@ -15,7 +15,7 @@ from typing import Any
 from supervisor.states import ProcessStates
 
 from warren.config import Settings
-from warren.config.reload_scope import affects_worker
+from warren.config.affected_daemons import affects_worker
 from warren.status.activity import Doing
 from warren.status.heartbeat import AT_WORK
 from warren.status.status_file import now

@@ -8,7 +8,7 @@ import pytest
 
 from warren.app.factory import make_app
 from warren.config import Settings
-from warren.config.reload_scope import affects_sending, affects_watchdog, affects_worker
+from warren.config.affected_daemons import affects_sending, affects_watchdog, affects_worker
 from warren.errors import ConfigError
 
 Loaded = Callable[..., Settings]

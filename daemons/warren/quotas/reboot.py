@@ -1,4 +1,4 @@
-"""Changes that touch every slot: another window of the settings, another boot.
+"""A reboot: what the ledger of an earlier boot says of the slots that were in use then.
 
 The caller holds the lock and rebuilds the lists.
 """
@@ -8,34 +8,11 @@ from __future__ import annotations
 from warren.quotas.headers import LONGEST_PAUSE
 from warren.quotas.layout import Head, Slot, State
 from warren.quotas.ledger_file import boot_word
-from warren.quotas.rebuild import oldest_use
 from warren.quotas.slots import Slots
 
 #: How far the wall clock of another boot is trusted (ns): it drifts, and after a boot it is set
 #: only when the network is there.
 MARGIN = 60 * 10**9
-
-
-def retime(slots: Slots, window: int, longest_call: int, now: int) -> None:
-    """Give the quota another WINDOW and LONGEST_CALL (ns), also for the calls made before.
-
-    Leaves BUSY set. Safe to be killed in, and to be begun again with any settings: until the new
-    times are stored, every slot cools long enough for the old and the new ones, however often that
-    is done. What cools longer than the new times ask, `rebuild` shortens.
-    """
-    words = slots.words
-    old_window, old_longest = int(words[Head.WINDOW]), int(words[Head.LONGEST_CALL])
-    words[Head.BUSY] = 1
-    more = max(0, window - old_window) + max(0, longest_call - old_longest)
-    if more:
-        # A longer window counts calls further back: the last calls, which the slots remember, and
-        # those that no slot remembers.
-        forgotten = max(oldest_use(slots, now), int(words[Head.FORGOTTEN]))
-        words[Head.FORGOTTEN] = forgotten + more if forgotten else 0
-        for slot, until in enumerate(slots.column(Slot.UNTIL).tolist()):
-            if until:
-                slots.put(slot, Slot.UNTIL, until + more)
-    words[Head.WINDOW], words[Head.LONGEST_CALL] = window, longest_call
 
 
 def take_over(slots: Slots, window: int, longest_call: int, now: int, wall: int) -> bool:

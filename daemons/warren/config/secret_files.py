@@ -1,0 +1,87 @@
+"""Secret files: the files that `url_file` names, with the mode that they must have."""
+
+from __future__ import annotations
+
+import os
+import stat
+from collections.abc import Mapping
+from pathlib import Path
+
+from warren.config.access_remedies import who_may
+from warren.config.option_types import kind
+from warren.config.schema import BrokerSettings, ResultsSettings
+from warren.config.settings import Settings
+from warren.config.units import Unexpected
+from warren.errors import Problem
+from warren.system.users import mode_text
+
+_LONGEST_SECRET = 65536  # bytes
+_MAKE_SECRET = {
+    "broker": "make the file with the URL (chmod 600), or remove the line for the embedded broker",
+    "results": (
+        "make the file with the URL (chmod 600), or remove the line to keep results with the broker"
+    ),
+}
+
+
+def with_secrets(
+    settings: Settings, known: Mapping[Path, str]
+) -> tuple[Settings, dict[Path, str], list[Problem]]:
+    """Return the settings with the URLs from their secret files, those files' texts, and problems.
+
+    A file that is missing, or that other users may read, or that holds no valid URL is a problem. A
+    file in `known` is not read again.
+    """
+    problems: list[Problem] = []
+    secrets: dict[Path, str] = {}
+    for section in ("broker", "results"):
+        part: BrokerSettings | ResultsSettings = getattr(settings, section)
+        if part.url_file is None:
+            continue
+        origin = settings.origin(section, "url_file")
+        if part.url is not None:
+            other = f"url as well, at {settings.origin(section, 'url')}"
+            problems.append(
+                Problem(origin, section, "url_file", "one of url and url_file", other, "remove one")
+            )
+            continue
+        try:
+            text = known.get(part.url_file) or read_secret(part.url_file)
+            url = kind(type(part).model_fields["url"]).read(text)
+        except Unexpected as error:
+            where = f"{error.found} at {part.url_file}"
+            remedy = who_may(part.url_file, secret=True) or (
+                "" if os.path.lexists(part.url_file) else _MAKE_SECRET[section]
+            )
+            problems.append(Problem(origin, section, "url_file", error.expected, where, remedy))
+        else:
+            secrets[part.url_file] = text
+            settings = settings.model_copy(update={section: part.model_copy(update={"url": url})})
+    return settings, secrets, problems
+
+
+def read_secret(path: Path) -> str:
+    """Return the only line of a file that only its owner may read.
+
+    Raises `Unexpected`, which never quotes the line.
+    """
+    expected = "a file that only its owner may read (chmod 600)"
+    try:
+        # Without O_NONBLOCK, open() of a named pipe waits until a process opens the pipe for
+        # writing.
+        with open(
+            path, "rb", opener=lambda name, flags: os.open(name, flags | os.O_NONBLOCK)
+        ) as file:
+            mode = os.fstat(file.fileno()).st_mode
+            if not stat.S_ISREG(mode):
+                raise Unexpected(expected, "something that is no file")
+            if mode & 0o077:
+                raise Unexpected(expected, f"mode {mode_text(mode)}")
+            text = file.read(_LONGEST_SECRET).decode("utf-8").strip()
+    except OSError as error:
+        raise Unexpected(expected, error.strerror or str(error)) from None
+    except UnicodeDecodeError:
+        raise Unexpected("one line of UTF-8 text", "other bytes") from None
+    if not text or "\n" in text or "\0" in text:
+        raise Unexpected("one line", "several" if text else "nothing")
+    return text
