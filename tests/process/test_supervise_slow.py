@@ -104,7 +104,7 @@ def test_a_pool_that_ends_no_task_is_told(suite: Suite) -> None:
         health = suite.warren("health", "worker")
         assert health.returncode == 1
         assert health.stdout.startswith(
-            "WARNING: worker-a is blocked: no process of it has ended a task for "
+            "WARNING: worker-a is blocked: none of its processes has ended a task for "
         )
         assert all(each in health.stdout for each in line["tasks"])
         shown = suite.warren("status").stdout

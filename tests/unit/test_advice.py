@@ -45,7 +45,7 @@ def test_a_file_of_hosts_that_is_nearly_this_hosts(
     assert [line.partition(":")[0] for line in found] == [
         str(directory / "hosts" / f"{name}.ini") for name in told
     ]
-    assert all("this one is laptop" in line for line in found)
+    assert all("This host is laptop" in line for line in found)
 
 
 def test_a_celery_app_of_a_modules_own(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:

@@ -351,11 +351,11 @@ BAD = [
     ),
     (
         "[celery]\ntask_queues = []",
-        "2: [celery] task_queues: ...; say it with [queue:NAME] tasks and binding_key",
+        "2: [celery] task_queues: ...; set [queue:NAME] tasks and binding_key",
     ),
     (
         "[celery]\ntask_routes = {}",
-        "2: [celery] task_routes: ...; say it with [queue:NAME] tasks and binding_key",
+        "2: [celery] task_routes: ...; set [queue:NAME] tasks and binding_key",
     ),
 ]
 

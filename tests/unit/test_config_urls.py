@@ -79,7 +79,7 @@ def test_results_have_one_url(refused: Refused, loaded: Loaded) -> None:
     (problem,) = refused(f"[results]\n{several}")
     assert problem.section == "results"
     (other,) = refused(f"[broker]\n{several}")
-    assert other.remedy == "set [results] url to the one that is to keep them"
+    assert other.remedy == "set [results] url to the server that is to keep them"
     assert "secret77" not in f"{problem}{other}"
     assert loaded(f"[broker]\n{several}[results]\nurl = redis://:p@h/0").results.url
 

@@ -13,7 +13,8 @@ def who_may(path: Path, *, secret: bool = False) -> str:
 
     The remedy follows from the owner and the mode of the path, or of the directory above it, that
     refuses the access. For the suite itself the remedy grants the right to read the path; for any
-    other user it names the users who may read it. Only its reader may have access to a `secret`.
+    other user it names the users who may read it. `secret`: no user but the reader may have access
+    to the path.
     """
     for each in (*reversed(path.parents), path):
         try:

@@ -37,7 +37,7 @@ def misspelt_hosts(settings: Settings) -> Iterator[str]:
     for file in sorted(directory.glob("*.ini")):
         if SequenceMatcher(None, file.stem.lower(), host.lower()).ratio() >= _ALIKE:
             yield (
-                f"{file}: it is for a host {file.stem}, and this one is {host}, which has no file: "
+                f"{file}: it is for a host {file.stem}. This host is {host} and has no file: "
                 "is the name misspelt?"
             )
 
@@ -69,8 +69,8 @@ def foreign_apps() -> Iterator[str]:
     for location, attribute in locations.values():
         yield (
             f"{location}: {attribute} is a Celery app of its own. Tasks of [app] modules run, but "
-            f"delay() and apply_async() of one made with @{attribute}.task send to that app's "
-            "broker, not to Warren's; write @shared_task, and take the app away"
+            f"delay() and apply_async() of a task made with @{attribute}.task send to that app's "
+            "broker, not to Warren's; write @shared_task, and remove the app"
         )
 
 
@@ -87,15 +87,15 @@ def own_ways() -> Iterator[str]:
         if task.rate_limit:
             yield (
                 f"{_code(task.run)}{name}: rate_limit is counted in each worker's memory, and "
-                "what waits for it keeps the worker from other tasks; write [quota:NAME] limit, "
-                "and take it away"
+                "a task that waits for it keeps the worker from other tasks; write [quota:NAME] "
+                "limit, and remove rate_limit"
             )
         if task.Request != Task.Request:
             yield f"{_code(task.run)}{name}: its own Request is not used: the worker needs Warren's"
 
 
 def silent_receivers() -> Iterator[str]:
-    """Yield a warning for each receiver that a task module has connected to a signal never sent.
+    """Yield a warning for each receiver of a signal that Warren never sends.
 
     Call this after the modules have been imported.
     """

@@ -2,7 +2,8 @@
 
 A daemon that the new settings do not concern is not restarted, and need not build its parts again,
 when the settings take effect. Settings concern a daemon when it would act differently under them.
-In doubt they do: a restart loses nothing, but a task that runs under old settings may.
+In doubt they do: a restart loses nothing, but a task that runs under old settings may lose
+something.
 """
 
 from __future__ import annotations
@@ -15,7 +16,7 @@ def affects_worker(old: Settings, new: Settings, name: str) -> bool:
     return (
         _own_section(old, name) != _own_section(new, name)
         or _app(old) != _app(new)
-        or old.log != new.log  # the level as well: pool children keep the one they were forked with
+        or old.log != new.log  # the level, too: pool children keep the level of their fork
         or not _sends_as_before(old, new)
         or not _admits_as_before(old, new)
     )

@@ -15,13 +15,13 @@ from warren.errors import Problem
 
 _BROKER = "set [broker] url, or url_file"
 _RESULTS = "set [results] url, or url_file"
-_ROUTES = "say it with [queue:NAME] tasks and binding_key"
-_SCHEDULE = "say it with [schedule:NAME]"
+_ROUTES = "set [queue:NAME] tasks and binding_key"
+_SCHEDULE = "write a section [schedule:NAME]"
 _JSON_LOGS = "every line of Warren's logs is JSON; see [log]"
 _KEPT = "a task whose worker dies must go back to the broker"
 _OUTAGE = "a daemon waits for a broker that is away"
 _SUCCESSOR = "the broker would keep the queue of a killed worker from its successor"
-_ONLY_JSON = "Warren takes and sends JSON only: a pickle runs code of whoever sent it"
+_ONLY_JSON = "Warren takes and sends JSON only: a pickle can run code of its sender"
 
 #: Settings that Warren refuses, with what to do instead: most have an option of Warren's own.
 REFUSED: Mapping[str, str] = {
@@ -63,7 +63,7 @@ REFUSED: Mapping[str, str] = {
     "task_soft_time_limit": "set [worker:NAME] soft_time_limit",
     "worker_soft_shutdown_timeout": "set [worker:NAME] stop_timeout",
     "task_default_rate_limit": (
-        "say it with [quota:NAME] limit, which also holds across workers and restarts"
+        "set [quota:NAME] limit, which also holds across workers and restarts"
     ),
     "worker_consumer": "the worker hands tasks out by its quotas",
     "worker_pool": "quotas and time limits need a worker of child processes",
@@ -81,14 +81,14 @@ FIXED: Mapping[str, tuple[Any, str]] = {
     "task_acks_late": (True, _KEPT),
     "task_reject_on_worker_lost": (True, _KEPT),
     "task_default_delivery_mode": ("persistent", "messages must outlive a restart of the broker"),
-    "task_protocol": (2, "the older one carries no headers"),
+    "task_protocol": (2, "the older protocol carries no headers"),
     "task_always_eager": (False, "tasks would run in the program that calls them"),
     "enable_utc": (True, "all times are UTC; for cron lines set [app] timezone"),
     "worker_hijack_root_logger": (False, _JSON_LOGS),
     "worker_redirect_stdouts": (False, _JSON_LOGS),
     "task_store_errors_even_if_ignored": (
         True,
-        "errors are kept also of tasks whose results nobody wants",
+        "the error of a task is kept even if nobody wants its result",
     ),
     "broker_connection_retry": (True, _OUTAGE),
     "broker_connection_retry_on_startup": (True, _OUTAGE),
@@ -125,8 +125,8 @@ def read(values: Mapping[str, Value]) -> tuple[dict[str, Any], list[Problem]]:
 def _hint(name: str, known: Collection[str]) -> str:
     """Return the remedy for an unknown name.
 
-    For the mistyped name of a refused setting that is what to do instead, because the correct name
-    would be refused as well.
+    A mistyped name may mean a refused setting. Then the remedy is what to do instead, because the
+    correct name would be refused as well.
     """
     meant = get_close_matches(name, known, n=1)
     return REFUSED.get(meant[0], f"did you mean {meant[0]}?") if meant else ""

@@ -62,7 +62,7 @@ def _values(part: str, first: int, size: int, names: tuple[str, ...]) -> str:
         return part
     begin, end = (_number(word, first, names) for word in found.groups()[:2])
     last = first + size - (names is not _DAYS)  # Sunday is 7 as well as 0
-    # The library reads a range that passes over no end, and refuses values that the field lacks.
+    # The library itself reads every other range, and refuses values that the field does not have.
     if not first <= end < begin <= last:
         return part
     steps = range(begin - first, end - first + size + 1, int(found[3] or 1))
@@ -70,7 +70,10 @@ def _values(part: str, first: int, size: int, names: tuple[str, ...]) -> str:
 
 
 def _number(word: str, first: int, names: tuple[str, ...]) -> int:
-    """Return the value of a word; -1, which no field has, for a name that this field lacks."""
+    """Return the number that a word means.
+
+    A name that this field lacks is -1, which no field has.
+    """
     if word.isdigit():
         return int(word)
     return first + names.index(word.lower()) if word.lower() in names else -1

@@ -56,7 +56,7 @@ def others_may_read(path: Path) -> str:
         real = path.resolve()
         status = real.stat()
         group = status.st_mode & stat.S_IRGRP and status.st_gid != 0
-        entered = stat.S_IXOTH | stat.S_IXGRP  # whichever users are members of a directory's group
+        entered = stat.S_IXOTH | stat.S_IXGRP  # nobody looks who is in the group
         guarded = any(not directory.stat().st_mode & entered for directory in real.parents)
     except OSError:
         return ""

@@ -38,8 +38,8 @@ def warnings(settings: Settings, room: int) -> Iterator[str]:
     processes = sum(worker.concurrency for worker in workers.values())
     yield (
         f"{settings.origin(f'worker:{name}', 'concurrency')}: [worker:{name}] concurrency: the "
-        f"workers' {processes} processes take about {_gigabytes(needed)} before a task needs any, "
-        f"of {_gigabytes(room)}; lower it, or add memory"
+        f"workers' {processes} processes take about {_gigabytes(needed)} even without tasks, "
+        f"of {_gigabytes(room)}; lower concurrency, or add memory"
     )
 
 

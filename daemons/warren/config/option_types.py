@@ -32,7 +32,7 @@ class Kind:
         return replace(self, optional=True)
 
     def read(self, value: object) -> object:
-        """Return the value of a text; anything but a text is taken to be a value already."""
+        """Return the value of a text. Anything that is not a text already is a value."""
         if not isinstance(value, str):
             return value
         return None if self.optional and not value else self.parse(value)

@@ -1,7 +1,7 @@
 """Shell patterns of task names: compares patterns with each other, without a list of tasks.
 
-`overlap` and `covers` ask what any task could be called, and not what is registered today, because
-each of their users has to answer without a list of tasks:
+`overlap` and `covers` compare all names that tasks could have, not only the registered ones,
+because their callers have no list of tasks:
 
 - `section_checks` runs at each load of the settings. supervise, beat, the watchdog and most verbs
   load them and import no task module. `warren check` does import them, but must refuse exactly what

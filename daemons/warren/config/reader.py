@@ -25,7 +25,7 @@ DEFAULT_DIRECTORY = Path("/etc/warren")
 #: The remedy for a missing conffile, which dpkg does not restore by itself: a removed conffile
 #: counts as the operator's decision.
 _BRING_BACK = (
-    "write it, or have the package's back: apt install --reinstall -o "
+    "write it, or restore the package's file: apt install --reinstall -o "
     "Dpkg::Options::=--force-confmiss warren"
 )
 #: The section of the lines before the first header. No file can name it, because a NUL is refused.
@@ -107,7 +107,7 @@ def parse(text: str, file: Path, ini: Ini) -> None:
         for number, _ in error.errors:
             origin, found = Origin(file, number - 1), shown(parser.texts[number - 1].strip())
             parser.problems.append(
-                Problem(origin, "", "", _LINE, found, "indent what continues a value")
+                Problem(origin, "", "", _LINE, found, "indent the lines that continue a value")
             )
     ini.problems.extend(parser.problems)
     for section in filter(parser.header_lines.get, parser.sections()):

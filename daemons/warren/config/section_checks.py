@@ -159,14 +159,14 @@ def _results(settings: Settings) -> Iterator[Problem]:
     ):
         option = "url" if broker.url_file is None else "url_file"
         expected = "one URL, because results are kept there"
-        remedy = "set [results] url to the one that is to keep them"
+        remedy = "set [results] url to the server that is to keep them"
         yield Problem(
             settings.origin("broker", option), "broker", option, expected, "several", remedy
         )
 
 
 def _claims(settings: Settings) -> Iterator[Problem]:
-    """Yield a problem for each task that two queues claim alike: by its name, or by patterns."""
+    """Yield a problem for each task that two queues claim, both by name or both by a pattern."""
     for (one, first), (other, second) in combinations(settings.queues.items(), 2):
         for mine in first.tasks:
             for yours in second.tasks:

@@ -64,7 +64,7 @@ def source() -> Path | None:
 def read(file: Path) -> Accepted:
     """Return the settings that `to_text` wrote to this path. Raises Unavailable.
 
-    A caller that fails is tried again: supervise rewrites a file that was damaged.
+    A daemon that fails here is started again, and by then supervise has rewritten a damaged file.
     """
     try:
         data = sys.stdin.buffer.read() if file == STDIN else read_regular(file, _LARGEST)[0]
@@ -90,5 +90,5 @@ def read(file: Path) -> Accepted:
 
 
 def generation_now() -> int:
-    """Return the generation of settings that are read from now on: microseconds of wall clock."""
+    """Return the generation for settings that are read from now on: wall clock, in microseconds."""
     return time.time_ns() // 1000

@@ -52,7 +52,7 @@ def build(ini: Ini, directory: Path, host: str) -> tuple[Settings, list[Problem]
 def hinted(problem: Problem, ini: Ini) -> Problem:
     """Return the problem with a remedy that follows from the value's text, if there is one.
 
-    The text shows a comment after the value, or a list without commas.
+    There is one when the text has a comment after the value, or is a list without commas.
     """
     value = ini.sections.get(problem.section, {}).get(problem.option)
     if value is None or value.origin != problem.origin:

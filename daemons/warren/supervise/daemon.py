@@ -26,12 +26,12 @@ from warren.system.run_lock import Lock, sole
 
 
 def start(settings: Settings, notifier: Notifier) -> ExitCode:
-    """Run the suite until it is told to stop; return the exit code. systemd gets its status.
+    """Run the suite until somebody stops it; return the exit code. Report the status to systemd.
 
     Raises ConfigError, CannotWrite, or AlreadyRunning when another supervisord uses the run
     directory.
     """
-    os.umask(UMASK)  # also for the capture files: nothing redacts the output of a task there
+    os.umask(UMASK)  # for the capture files, too: they hold what tasks print, unredacted
     notifier.extend(TIMEOUT)
     check(settings)
     make_directories(settings)

@@ -1,4 +1,4 @@
-"""A daemon as a child of supervisord: when and after which pause it is started again."""
+"""A daemon as a child of supervisord: when to start it again, and after which pause."""
 
 from __future__ import annotations
 
@@ -31,35 +31,35 @@ BACKING_OFF_PAUSE = 60
 #: has failed.
 PROOF = 10.0
 #: The text for an exit with 0 that the supervisor did not ask for.
-_UNASKED = "exit status 0: ended, though nobody asked its supervisor (a signal by hand)"
+_UNASKED = "exit status 0: ended, but nobody had asked the suite to stop it (a signal by hand)"
 #: Seconds that a hung daemon has to write its stacks, before its whole process group is killed.
 LAST_WORDS = 2.0
 
 
 class DaemonProcess(Subprocess):
-    """A daemon, which differs from any other child of supervisord in what follows its end.
+    """A daemon, for which other rules hold after its end than for supervisord's other children.
 
     supervisord itself tries a fixed number of times and then gives up, whatever the exit code. It
-    restarts a program that ends after startsecs again and again without a pause. But a wrong
-    configuration need not be tried again at all, and a broker or disk that comes back after an hour
-    must find its daemons waiting.
+    restarts a program that ends after startsecs again and again without a pause. But a daemon with
+    a wrong configuration need not be started again at all. And a daemon must still be waiting when
+    its broker or disk comes back after an hour.
     """
 
     def __init__(self, config: ProcessConfig) -> None:
         super().__init__(config)
-        self.since = now()  # seconds of CLOCK_BOOTTIME at which its state began
+        self.since = now()  # when its state began, in seconds of CLOCK_BOOTTIME
         self.starts = 0
         self.failures = 0
         self.backing_off = False
         self.ending = ""  # how its last process ended
-        self._clean_end = False  # whether that process was to end so
+        self._clean_end = False  # whether that end was asked for
         self._ended = 0  # the process number of its last process
         self._proven = False
         self._at_work: float | None = None
         self._again = False
         self._between: Callable[[], None] = lambda: None
         self._doomed: float | None = None
-        self._doom = ""  # the reason of that
+        self._doom = ""  # why `abort` ended it
         self.slow_starts = 0  # how many in a row showed no progress within start_timeout
         self.warning = ""  # what is wrong although the daemon does its work
 
@@ -78,9 +78,9 @@ class DaemonProcess(Subprocess):
         return str(self.spawnerr or self.ending) if not self.pid else self.ending
 
     def hear(self, heartbeat: Heartbeat) -> None:
-        """Take its latest heartbeat.
+        """Take the daemon's latest heartbeat.
 
-        A heartbeat that the last process left says more about the end than the exit code does.
+        The last heartbeat of a process that has ended says more about its end than the exit code.
         """
         if not self.pid and heartbeat.process.pid == self._ended and "refused" in heartbeat.details:
             self.ending = f"exit status {self.exitstatus}: {one_line(heartbeat.details['refused'])}"
@@ -105,14 +105,14 @@ class DaemonProcess(Subprocess):
         self._doom = why
         self.slow_starts += starting
         self._doomed = time.monotonic() + LAST_WORDS
-        # A process that is stopped handles SIGABRT when SIGCONT continues it.
+        # A process that SIGSTOP has stopped handles SIGABRT only after SIGCONT.
         for number in (signal.SIGABRT, signal.SIGCONT):
             with suppress(ProcessLookupError):
                 os.kill(self.pid, number)
 
     @property
     def doomed(self) -> bool:
-        """Return whether its process was told to end because it hangs."""
+        """Return whether `abort` is ending the process, because it hangs."""
         return self._doomed is not None
 
     def seen_at_work(self, working: bool) -> None:
@@ -149,8 +149,8 @@ class DaemonProcess(Subprocess):
     def _spawn(self, unasked: bool) -> Any:
         """Start the process, with the path of its settings and our identity in its environment.
 
-        Tell it as well when the daemon's last process ended cleanly although nobody had asked for
-        that (worker/crash_counts.py).
+        `unasked`: the daemon's last process ended cleanly although nobody had asked it to. The new
+        process is told so (worker/crash_counts.py).
         """
         before = self.config.environment
         added = {ACCEPTED: str(self.config.options.accepted), **telling()}
@@ -215,7 +215,7 @@ class DaemonProcess(Subprocess):
         ):
             self.change_state(ProcessStates.BACKOFF)
         if self.state == ProcessStates.BACKOFF:
-            self.spawnerr = ""  # this text says less than `ending`
+            self.spawnerr = ""  # supervisord's text says less than `ending`
         self._clean_end = status == ExitCode.RESTART or (
             status == ExitCode.OK and self.state == ProcessStates.STOPPED
         )
@@ -224,7 +224,8 @@ class DaemonProcess(Subprocess):
     def _finish(self, pid: int, sts: int) -> None:
         """Call supervisor's own part.
 
-        It asserts states that a step of the clock, or a signal over its socket, may have changed.
+        That part asserts a state. But a step of the clock, or a signal that a client has sent over
+        the socket, may have changed the state.
         """
         try:
             super().finish(pid, sts)

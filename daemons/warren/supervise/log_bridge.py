@@ -26,7 +26,8 @@ _FORMS = tuple(
     )
 )
 
-# True, but no concern of an operator: the socket has mode 0700, and supervisor.d is optional.
+# These are true, but an operator need not act: the socket has mode 0700, and supervisor.d is
+# optional.
 _NOISE = (
     "Server 'unix_http_server' running without any HTTP authentication checking",
     'No file matches via include "',
@@ -36,8 +37,8 @@ _NOISE = (
 def worded(message: str) -> str:
     """Return the message in words for people.
 
-    A daemon asks for its restart by an exit code that is none of supervisord's expected ones: so
-    supervisord restarts it. For people, and in the field `expected`, that exit is expected.
+    A daemon that wants to be restarted ends with an exit code that supervisord does not expect, and
+    so supervisord restarts it. For people, and in the field `expected`, that exit is expected.
     """
     return message.replace(
         f"(exit status {ExitCode.RESTART}; not expected)",

@@ -53,7 +53,7 @@ class Options(ServerOptions):
         self._kept = {name: getattr(self, name) for name in _READ}
 
     def restore(self) -> None:
-        """Forget what a client had supervisord read over its socket (reloadConfig).
+        """Forget what supervisord has read because a client asked it to (reloadConfig).
 
         Anybody may have written the files by then.
         """

@@ -20,7 +20,7 @@ _BETWEEN = 0.1
 
 
 class Steps:
-    """Takes the steps of a tick one by one, whatever became of the step before."""
+    """Takes the steps of a tick one by one. An error in one step does not stop the next one."""
 
     def __init__(self) -> None:
         self._logged: dict[str, float] = {}
@@ -38,10 +38,10 @@ class Steps:
         self._ticks += 1
 
     def loop(self, endless: Callable[[], None], end: type[Exception]) -> None:
-        """Call `endless`, supervisord's endless loop, again when it raises.
+        """Call `endless`, which is supervisord's endless loop, and call it again when it raises.
 
-        Raises `end`, which is how the loop ends cleanly, and any error after too many errors
-        without a complete tick between them.
+        Raises `end`, by which the loop ends cleanly. After too many errors without a complete tick
+        between them, raises the last error.
         """
         failures, ticks = 0, self._ticks
         while True:

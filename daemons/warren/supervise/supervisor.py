@@ -154,7 +154,7 @@ class SuiteSupervisor(Supervisor):
     # -- rolling restart ---------------------------------------------------------------------------
 
     def restart_workers(self, programs: list[str]) -> float:
-        """Begin to restart workers one after the other, once a check says that they could start.
+        """Begin a rolling restart of workers, after a check that they could start.
 
         Return the name of the restart.
         """
@@ -192,7 +192,7 @@ class SuiteSupervisor(Supervisor):
                 first_problem(error),
                 self._view(),
             )
-        # The daemons at work are worth more than the new settings.
+        # The daemons that run must not end because of the new settings.
         except Exception as error:  # noqa: BLE001
             logger().exception(Event.RELOAD_REFUSED, problem="an error that Warren did not foresee")
             refusal = f"{type(error).__name__}: {error}"

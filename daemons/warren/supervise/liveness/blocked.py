@@ -16,7 +16,7 @@ from warren.supervise.liveness.stuck import waiting
 
 @dataclass(frozen=True)
 class Blocked:
-    """A worker process whose children have all run the same tasks for long, while messages wait.
+    """A worker process, all of whose children have run the same tasks for long while messages wait.
 
     `since` is in seconds of CLOCK_BOOTTIME. `tasks` are the ids of the oldest tasks, `waiting` is
     the number of messages of each queue.
@@ -38,7 +38,7 @@ class Blocked:
         messages = sum(self.waiting.values())
         ids = f", the oldest {', '.join(self.tasks)}" if self.tasks else ""
         return (
-            f"blocked: no process of it has ended a task for {_for(self.seconds)}, while "
+            f"blocked: none of its processes has ended a task for {_for(self.seconds)}, while "
             f"{messages} {'message waits' if messages == 1 else 'messages wait'}{ids}"
         )
 

@@ -1,4 +1,4 @@
-"""Processes that a killed daemon leaves.
+"""The processes that a killed daemon leaves behind.
 
 A worker ends the processes that its tasks have started, but cannot do so when it is killed.
 """

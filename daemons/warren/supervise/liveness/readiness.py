@@ -1,4 +1,4 @@
-"""The condition of a program, and with it whether it is ready: the only place that judges it.
+"""The condition of a program, which includes whether it is ready. Only this file judges it.
 
 Pure. programs.json publishes the judgement, and everybody else reads it there.
 """
@@ -43,8 +43,8 @@ def condition_of(
     started rarely.
     """
     found = _OF_STATE.get(state) or _by_heartbeat(observation, settings)
-    # A crash loop ends once the daemon has proven that it works; until then the daemon that works
-    # again counts as at work.
+    # A crash loop ends only when the daemon has proven that it works. But a daemon that is ready
+    # now is shown as ready, also before that proof.
     return Condition.BACKING_OFF if backing_off and not found.ready else found
 
 
@@ -54,16 +54,16 @@ def own_condition(state: str) -> Condition:
 
 
 def at_work(observation: Observation | None, settings: Settings) -> bool:
-    """Return whether a daemon whose process runs does its work, by its heartbeat."""
+    """Return whether the heartbeat of a daemon whose process runs says that the daemon works."""
     return _by_heartbeat(observation, settings).ready
 
 
 def since(
     condition: Condition, observation: Observation | None, state_since: float, now: float
 ) -> float:
-    """Return the second of CLOCK_BOOTTIME at which the condition began.
+    """Return when the condition began, in seconds of CLOCK_BOOTTIME.
 
-    `state_since` is the second at which supervisord's state began.
+    `state_since` says, in the same unit, when supervisord's state began.
     """
     if observation is None or observation.heartbeat is None:
         return state_since

@@ -61,8 +61,8 @@ class Recovery:
         if starting:
             why = f"its start showed no progress for {allowed:.0f} s"
             remedy = (
-                "the next start has twice that; where it is slow by nature, raise [supervise] "
-                "start_timeout"
+                "the next start may take twice as long; if a start is always slow, raise "
+                "[supervise] start_timeout"
             )
         logger().error(
             Event.PROGRAM_HUNG,
@@ -138,9 +138,9 @@ class Recovery:
 
 
 def consumed_queues(run_dir: Path) -> dict[str, int]:
-    """Return the messages of each queue, as the quota-watchdog saw them last.
+    """Return the number of messages in each queue that the quota-watchdog last saw.
 
-    Return nothing when what the quota-watchdog saw is old: it says nothing of the present then.
+    Return nothing when that report is old, because it says nothing about the present.
     """
     report = broker_file.read(run_dir).known
     return {

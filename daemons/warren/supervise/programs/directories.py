@@ -50,7 +50,8 @@ def make_directories(settings: Settings) -> None:
 def note_run_dir(settings: Settings) -> None:
     """Note in the state directory where the suite runs.
 
-    A reload after an edit of run_dir needs this note, because it would look in the wrong directory.
+    After an edit of run_dir, a reload without this note would look for the suite in the wrong
+    directory.
     """
     with suppress(OSError):  # then that reload finds no suite
         replace_file(settings.app.state_dir / _NOTE, f"{settings.app.run_dir}\n", mode=0o600)
@@ -83,7 +84,10 @@ def open_up(directory: Path) -> None:
 
 
 def write_programs(directory: Path, texts: Mapping[str, str]) -> None:
-    """Make the directory hold exactly these files, each whole at any moment. Raises CannotWrite."""
+    """Make the directory hold exactly these files; each is replaced atomically.
+
+    Raises CannotWrite.
+    """
     path = directory
     try:
         for name, text in texts.items():

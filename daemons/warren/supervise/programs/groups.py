@@ -43,7 +43,8 @@ class Groups:
                 self._suite.add_process_group(config)
                 _restored(name, "removed")
         for process in self._suite.daemons():
-            # Not a program that stops to start again: only a stop by the socket is administrative.
+            # Only a stop that a client asked for over the socket is administrative. A program that
+            # stops in order to start again is none.
             stopped = process.administrative_stop and process.state == ProcessStates.STOPPED
             if stopped and process.age >= _SEEN and _name(process) not in busy:
                 process.spawn()
@@ -70,7 +71,7 @@ def _kinds(config: Any) -> list[type]:
 
 
 def _end(process: Any) -> None:
-    """End a program that must not run, at once: how it asks to be stopped counts for nothing."""
+    """Kill a program that must not run at once, however its section says to stop it."""
     if process.state in (ProcessStates.STARTING, ProcessStates.RUNNING, ProcessStates.BACKOFF):
         process.stop()
     if process.pid:

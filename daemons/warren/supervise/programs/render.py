@@ -137,8 +137,8 @@ def _options(daemon: Daemon, settings: Settings) -> dict[str, str]:
         "autorestart": "unexpected",
         "exitcodes": ",".join(str(int(code)) for code in FINAL),
         "startsecs": str(START_SECONDS),
-        # For ever in effect, with a pause that grows by one second (see daemon_process.py):
-        # whatever the daemon lacks may come back.
+        # So many retries have no end in effect. The pause grows by one second each time
+        # (daemon_process.py). Whatever the daemon lacks may come back.
         "startretries": "1000000",
         "stopsignal": "TERM",
         "stopwaitsecs": str(daemon.stop_wait),

@@ -1,4 +1,4 @@
-"""supervisord's own configuration files: how they are written, read, and tried without a trace."""
+"""supervisord's own configuration files: how Warren writes them, reads them and tries them out."""
 
 from __future__ import annotations
 
@@ -33,7 +33,7 @@ def read(settings: Settings) -> Options:
 
 
 def check_files(settings: Settings) -> None:
-    """Return when supervisord could read its files at the next start. Raises ConfigError.
+    """Check that supervisord can read its files at the next start. Raises ConfigError if not.
 
     The files are read with temporary directories in place of the suite's directories. A start makes
     the suite's directories when they are missing, but this trial must not touch them.

@@ -65,7 +65,8 @@ class StatusReporter:
             self._report_ready(view)
         status, state = self._summary(view), self._state(view)
         self._publish(view, state, status)
-        # After the file: a reader that systemd's READY has woken finds the same there.
+        # After the file is written: a reader that waits for READY of systemd finds the same status
+        # there.
         if self._announced and not view.stopping:
             self._notifier.ready(status)
         self._announced = False
@@ -83,14 +84,14 @@ class StatusReporter:
                 logger().error(
                     Event.CANNOT_WRITE,
                     reason=reason,
-                    consequence="no heartbeat is judged until it works",
+                    consequence="heartbeats are ignored until it can write again",
                 )
             self.can_write = False
 
     # -- reload ------------------------------------------------------------------------------------
 
     def reload_asked(self) -> None:
-        """Report that a reload begins, with the check of the new settings."""
+        """Report that a reload has begun. It first checks the new settings."""
         if self._started:
             self._notifier.reloading()
 

@@ -85,7 +85,7 @@ class Notifier:
 
     @contextmanager
     def refusals(self) -> Iterator[None]:
-        """Make the error that ends the block the last STATUS.
+        """Send the error that ends the block as the last STATUS.
 
         So `systemctl status` says why a start was refused.
         """
@@ -135,7 +135,7 @@ def _deliver(address: str, datagram: bytes) -> None:
     try:
         notifier = SystemdNotifier(debug=True)  # without `debug` it swallows every error
     finally:
-        del os.environ["NOTIFY_SOCKET"]  # before supervisord starts a child, who is not the service
+        del os.environ["NOTIFY_SOCKET"]  # before a child starts: it is not the service
     with notifier.socket as connected:
         connected.setblocking(False)
         # sdnotify encodes as latin-1, in which each byte of UTF-8 is a character of its own.
@@ -143,9 +143,9 @@ def _deliver(address: str, datagram: bytes) -> None:
 
 
 def take(environment: MutableMapping[str, str]) -> Notifier:
-    """Return the notifier that the environment names, and remove its variables.
+    """Return the notifier for the socket that the environment names; remove its variables.
 
-    Without the variables no child process believes that it is the service.
+    Otherwise a child process would believe that it is the service.
     """
     address = environment.pop("NOTIFY_SOCKET", "")
     usec = environment.pop("WATCHDOG_USEC", "")

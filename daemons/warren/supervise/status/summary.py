@@ -9,7 +9,7 @@ from warren.status.suite_report import ProgramStatus, all_ready
 
 #: The conditions whose programs have a list of their own in the line.
 _LISTED = (Condition.BACKING_OFF, Condition.ENDED, Condition.STOPPED)
-#: The conditions in which the last error says more than the word.
+#: The conditions for which the line shows the last error instead of the condition's name.
 _WITH_ERROR = (Condition.RESTARTING, Condition.UNREADABLE)
 
 
@@ -22,8 +22,8 @@ def summary(
 ) -> str:
     """Return the line of STATUS.
 
-    `state` is starting, running, reloading or stopping, `refusal` the problem of the latest reload,
-    `doing` the activity beside the work.
+    `state` is starting, running, reloading or stopping. `refusal` is the problem for which the
+    latest reload was refused. `doing` is what the suite does beside its work.
     """
     expected = [status for status in program_statuses if status.expected]
     parts = [_state_text(state, expected)]

@@ -1,4 +1,4 @@
-"""A message to the person who has started the suite in the foreground of a terminal."""
+"""A message to the person who has started the suite in a terminal."""
 
 from __future__ import annotations
 
