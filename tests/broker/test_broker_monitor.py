@@ -20,8 +20,11 @@ from redis import Redis
 
 from support.servers import RabbitMQNode, free_port, redis_server_at
 from support.suite import Suite
-from support.wait import until
+from support.wait import TIMEOUT, until
 from warren.app.factory import make_app
+from warren.broker.alarms import alarms
+from warren.broker.connect import reach
+from warren.broker.transport_profiles import Kind
 from warren.config import load
 
 #: Seconds of silence after which a daemon counts as hung, with the option's default.
@@ -102,6 +105,17 @@ def test_alarm_of_rabbitmq(scratch: Path, rabbitmq: RabbitMQNode) -> None:
         "low on disk"
     ]
     assert len(suite.logged("quota-watchdog", "broker_alarm_cleared")) == 1
+
+
+def test_the_first_of_two_urls_is_gone(scratch: Path, rabbitmq: RabbitMQNode) -> None:
+    """The connections of the watchdog go to the next URL with all that they need there.
+
+    RabbitMQ drops the connection of a watchdog whose host lost its power: it has heartbeats.
+    """
+    app = make_app(load(made(scratch, f"amqp://127.0.0.1:{free_port()}//;{rabbitmq.url}").etc))
+    with reach(app, TIMEOUT, Kind.MONITOR) as found, alarms(app, "rabbitmq", found) as raised:
+        assert found.connection.heartbeat == 60
+        assert raised() == ()
 
 
 def test_user_of_rabbitmq_with_few_rights(scratch: Path, rabbitmq: RabbitMQNode) -> None:

@@ -181,7 +181,7 @@ def test_a_broker_that_takes_no_new_connection(
         refused.append(time.monotonic())
         return connection_for_write(f"amqp://127.0.0.1:{free_port()}//", **options)
 
-    bench.consumer.app = SimpleNamespace(connection_for_write=nobody)
+    bench.consumer.app = SimpleNamespace(connection_for_write=nobody, conf=bench.app.conf)
     bench.requeuer.begin(bench.consumer)
     bench.send(bench.take("one"))
     bench.step(lambda: len(refused) == 3, what="three attempts")

@@ -93,7 +93,7 @@ def test_a_pool_child_starts_in_the_order_of_the_steps(
         raise ValueError("what follows would change this process")
 
     monkeypatch.setattr(child_start, "die_with_parent", died_with)
-    start = ChildStart(1, {}, steps.task_guard, steps.crash_counts)
+    start = ChildStart(1, steps.task_guard, steps.crash_counts)
     start.connect()
     try:
         signals.worker_process_init.send(sender=None)

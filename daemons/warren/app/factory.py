@@ -11,20 +11,15 @@ from typing import Any
 from celery import Celery, signals
 
 from warren.app.queues import addressed, amqp, queue
+from warren.broker import transport_profiles
 from warren.broker.queue_names import EXCHANGE, are_quorum
-from warren.broker.rabbitmq import answer_timeout, connection
+from warren.broker.rabbitmq import connection
 from warren.broker.rabbitmq.short_countdown import App
 from warren.config import Settings, check_modules, check_tasks
 from warren.config.advice import MADE_BY
 from warren.config.schema import BrokerKind
 from warren.errors import ConfigError
 
-#: Seconds between two AMQP heartbeats on a consuming connection; after two missed heartbeats the
-#: broker counts as dead. Only RabbitMQ has them.
-HEARTBEAT = 10
-#: Seconds that Redis has for an answer. Two such timeouts in a row are still shorter than the time
-#: after which a supervisor takes a daemon for hung.
-ANSWER = 5.0
 #: Seconds for which RabbitMQ keeps results that their sender has not read, unless the settings say
 #: otherwise. RabbitMQ keeps them in memory, and most senders never read them.
 UNREAD = 3600.0
@@ -93,19 +88,19 @@ def _stamp(
 def _broker(settings: Settings) -> dict[str, Any]:
     broker = settings.broker
     conf: dict[str, Any] = {
-        "broker_connection_timeout": broker.connect_timeout,
         "broker_connection_retry_on_startup": True,
         "broker_connection_max_retries": None,
-        "broker_heartbeat": HEARTBEAT,
         # Warren's own lock refuses a second worker of the same name. If these queues were
         # exclusive, the queue of a killed worker would refuse the next worker until the broker has
         # noticed the end of the first.
         "control_queue_exclusive": False,
         "event_queue_exclusive": False,
     }
-    conf |= _OF_BROKER[broker.kind](settings)
+    conf |= transport_profiles.connection_settings(settings)
+    own = _OF_BROKER[broker.kind](settings)
+    conf["broker_transport_options"] |= own.pop("broker_transport_options", {})
     conf["broker_transport_options"]["largest_message"] = broker.largest_message
-    return conf
+    return conf | own
 
 
 def _embedded(settings: Settings) -> dict[str, Any]:
@@ -145,24 +140,13 @@ def _redis(settings: Settings) -> dict[str, Any]:
             "unacked_restore_throttle": 1,
             "unacked_restore_limit": 300,
             "unacked_mutex_expire": 10,
-            "socket_timeout": ANSWER,
-            "socket_connect_timeout": broker.connect_timeout,
         },
     }
 
 
 def _rabbitmq(settings: Settings) -> dict[str, Any]:
     connection.register()
-    return {
-        "broker_url": _url(settings),
-        # A message that the broker has not accepted is an error for its publisher, and not lost
-        # silently.
-        "broker_transport_options": {
-            "confirm_publish": True,
-            "publish_timeout": settings.broker.publish_timeout or None,
-            "write_timeout": answer_timeout.ANSWER,
-        },
-    }
+    return {"broker_url": _url(settings)}
 
 
 _OF_BROKER: dict[BrokerKind, Callable[[Settings], dict[str, Any]]] = {
@@ -201,7 +185,6 @@ def _results(settings: Settings) -> dict[str, Any]:
         "result_backend": url,
         "result_expires": expires,
         "result_persistent": True,
-        "redis_socket_timeout": ANSWER,
     }
 
 

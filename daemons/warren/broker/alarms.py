@@ -11,11 +11,11 @@ from collections.abc import Callable, Iterator
 from contextlib import contextmanager, suppress
 from typing import Any
 
-from amqp import AccessRefused, Message, spec
-from amqp.serialization import loads
+from amqp import AccessRefused, Message
 from celery import Celery
-from kombu.transport import pyamqp
 
+from warren.broker import transport_profiles
+from warren.broker.transport_profiles import Kind
 from warren.config.schema import BrokerKind
 
 #: Seconds to wait for RabbitMQ's answer; a later answer is read at the next look.
@@ -32,8 +32,7 @@ Look = Callable[[], tuple[str, ...]]
 def alarms(app: Celery, kind: BrokerKind, connection: Any) -> Iterator[Look]:
     """Yield how to look for alarms while `connection` is open. Only Redis uses `connection`."""
     if kind == "rabbitmq":
-        listener = app.connection_for_write()
-        listener.transport.Connection = _Listener
+        listener = transport_profiles.connection(app, Kind.ALARMS)
         try:
             listener.ensure_connection(max_retries=1, timeout=app.conf.broker_connection_timeout)
             channel = listener.channel()
@@ -48,35 +47,15 @@ def alarms(app: Celery, kind: BrokerKind, connection: Any) -> Iterator[Look]:
         yield tuple
 
 
-class _Listener(pyamqp.Connection):
-    """A connection that keeps the reason for which RabbitMQ has blocked it.
-
-    py-amqp says that a connection is blocked, but not why: it drops the frame that holds the
-    reason.
-    """
-
-    reason = ""
-
-    def on_inbound_method(
-        self, channel_id: int, method_sig: tuple[int, int], payload: Any, content: Any
-    ) -> Any:
-        """Keep the reason of a block; called for every method that comes in."""
-        if method_sig == spec.Connection.Blocked:
-            (self.reason,), _ = loads("s", payload, 4)
-        elif method_sig == spec.Connection.Unblocked:
-            self.reason = ""
-        return super().on_inbound_method(channel_id, method_sig, payload, content)
-
-
 def _rabbitmq(connection: Any, channel: Any) -> tuple[str, ...]:
     # A blocked connection is not read, and what is written would pile up. A closed channel means
     # that this user may not publish there: it learns of no alarm.
-    if not connection.reason and channel.is_open:
+    if not connection.blocked and channel.is_open:
         channel.basic_publish(Message(b""), exchange="", routing_key=_NOWHERE)
     with suppress(TimeoutError, AccessRefused):
         while True:
             connection.drain_events(timeout=_LISTEN)
-    return (connection.reason,) if connection.reason else ()
+    return (connection.blocked_reason,) if connection.blocked else ()
 
 
 def _redis(client: Any) -> tuple[str, ...]:

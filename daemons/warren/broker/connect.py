@@ -10,19 +10,21 @@ from typing import Any
 from celery import Celery
 from kombu.exceptions import OperationalError
 
+from warren.broker import transport_profiles
 from warren.broker.remedies import beginning, remedy
+from warren.broker.transport_profiles import Kind
 from warren.broker.unroutable import NoRoute
 from warren.errors import Unavailable
 from warren.redaction.masker import redact
 
 
 @contextmanager
-def reach(app: Celery, timeout: float = 3.0) -> Iterator[Any]:
-    """Yield a kombu connection that answers within `timeout` seconds.
+def reach(app: Celery, timeout: float = 3.0, kind: Kind = Kind.SENDER) -> Iterator[Any]:
+    """Yield a kombu connection of this kind that answers within `timeout` seconds.
 
     Raises Unavailable, also for what fails inside the block.
     """
-    connection = app.connection_for_write()
+    connection = transport_profiles.connection(app, kind)
     try:
         with connection:
             connection.ensure_connection(max_retries=1, interval_start=0, timeout=timeout)

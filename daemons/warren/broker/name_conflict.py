@@ -15,14 +15,14 @@ from typing import Any
 #: as the quickstart, is no fault.
 PREFIX = "warren.suite."
 #: Seconds for which another suite is seen before it is reported. On RabbitMQ it may be this suite's
-#: predecessor, which lost its power: its connection is dropped after twice HEARTBEAT. On Redis it
+#: predecessor, which lost its power: its connection is dropped after two heartbeats. On Redis it
 #: may have looked once more before it ended.
 AT_LEAST = {"amqp": 180.0, "redis": 30.0}
 #: Seconds without an observation of the other suite after which it is gone.
 GONE = 130.0
-#: Seconds between two heartbeats that RabbitMQ expects of a watchdog's connection, which it drops
-#: after twice as long; and the most seconds between two looks over it.
-HEARTBEAT, LONGEST_PAUSE = 60, 50.0
+#: The most seconds between two looks over a connection to RabbitMQ: less than a heartbeat of
+#: Kind.MONITOR, because the looks are what RabbitMQ hears of it.
+LONGEST_PAUSE = 50.0
 
 
 class NameConflict:

@@ -12,17 +12,16 @@ from celery import Celery
 from warren.broker.alarms import alarms
 from warren.broker.connect import reach
 from warren.broker.known_queues import KnownQueues
-from warren.broker.name_conflict import HEARTBEAT, LONGEST_PAUSE, NameConflict
+from warren.broker.name_conflict import LONGEST_PAUSE, NameConflict
 from warren.broker.queue_depth import Seen, depths_over, seen_over
 from warren.broker.rejected_count import rejected_over
+from warren.broker.transport_profiles import LOOK, Kind
 from warren.broker.waiting_counts import NOTHING, Waiting, waiting_over
 from warren.config import Settings
 from warren.errors import Unavailable
 from warren.redaction.masker import redact
 from warren.status.status_file import now
 
-#: Seconds that the broker may take for one answer.
-TIMEOUT = 3.0
 #: Looks take at most one part in so many of the time: the embedded broker counts by listing
 #: directories.
 _SHARE = 20
@@ -65,15 +64,6 @@ class BrokerMonitor(threading.Thread):
     def run(self) -> None:
         """Look until the thread is stopped; connect again as often as necessary."""
         app = self._make_app(self.settings)
-        # No confirmation is waited for: under an alarm it never comes. Looks are more frequent than
-        # heartbeats.
-        waits = {"read_timeout": TIMEOUT, "write_timeout": TIMEOUT}
-        if self.settings.broker.kind == "rabbitmq":
-            app.conf.update(broker_transport_options=waits, broker_heartbeat=HEARTBEAT)
-        elif self.settings.broker.kind == "redis":
-            app.conf.broker_transport_options.update(
-                socket_timeout=TIMEOUT, socket_connect_timeout=TIMEOUT
-            )
         while not self._stopped.is_set():
             try:
                 self._hold(app)
@@ -93,7 +83,10 @@ class BrokerMonitor(threading.Thread):
     def _hold(self, app: Celery) -> None:
         """Look again and again over one connection. Raises Unavailable."""
         kind = self.settings.broker.kind
-        with reach(app, TIMEOUT) as connection, alarms(app, kind, connection) as raised:
+        with (
+            reach(app, LOOK, Kind.MONITOR) as connection,
+            alarms(app, kind, connection) as raised,
+        ):
             begin = True
             while not self._stopped.is_set():
                 begun = now()

@@ -12,6 +12,7 @@ from typing import Any
 from warren.app.factory import make_app
 from warren.broker.queue_depth import Seen
 from warren.broker.rejection_limits import MOST
+from warren.broker.transport_profiles import LOOK
 from warren.config import Settings
 from warren.logs.events import Event
 from warren.logs.setup import logger
@@ -20,14 +21,14 @@ from warren.quotas.slot_counts import Counts
 from warren.status import broker_file
 from warren.status.status_file import now
 from warren.watchdog.backlog import Backlog
-from warren.watchdog.broker_monitor import TIMEOUT, BrokerMonitor, Look
+from warren.watchdog.broker_monitor import BrokerMonitor, Look
 from warren.watchdog.result_store_watch import ResultsLook, ResultsWatch, is_apart
 from warren.watchdog.thresholds import crossed
 from warren.watchdog.unconsumed import timeout
 
 #: Seconds without a look after which the thread that looks is stuck: each of its steps ends well
 #: before.
-_STUCK = 5 * TIMEOUT
+_STUCK = 5 * LOOK
 #: Seconds between two writes when the broker was not asked again.
 PAUSE = 1.0
 

@@ -11,10 +11,10 @@ from collections.abc import Callable
 from dataclasses import dataclass
 from typing import Any
 
+from warren.broker.transport_profiles import Kind, use_for_results
 from warren.config import Settings
 from warren.redaction.masker import redact
 from warren.status.status_file import now
-from warren.watchdog.broker_monitor import TIMEOUT
 
 #: Seconds after which the key of a look expires.
 _KEPT = 60
@@ -50,7 +50,7 @@ class ResultsWatch(threading.Thread):
     def run(self) -> None:
         """Look until the thread is stopped."""
         app = self._make_app(self.settings)
-        app.conf.update(redis_socket_timeout=TIMEOUT, redis_socket_connect_timeout=TIMEOUT)
+        use_for_results(app, Kind.MONITOR)
         # Named like a result: a user of Redis may have rights for those keys only.
         key = app.backend.get_key_for_task(f"watch-of-{self.settings.host}")
         while not self._stopped.is_set():

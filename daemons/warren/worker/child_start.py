@@ -3,11 +3,11 @@
 from __future__ import annotations
 
 import signal
-from collections.abc import Mapping
 from typing import Any
 
 from celery import current_app, signals
 
+from warren.broker.transport_profiles import Kind, use
 from warren.system.process import die_with_parent
 from warren.worker import callbacks, task_forks
 from warren.worker.crash_counts import CrashCounts
@@ -15,20 +15,10 @@ from warren.worker.task_guard import TaskGuard
 
 
 class ChildStart:
-    """The start of each pool child of one worker.
+    """The start of each pool child of one worker."""
 
-    `publishing` are the transport options by which a child waits for the broker's confirmations.
-    """
-
-    def __init__(
-        self,
-        worker: int,
-        publishing: Mapping[str, Any],
-        task_guard: TaskGuard,
-        crash_counts: CrashCounts,
-    ) -> None:
+    def __init__(self, worker: int, task_guard: TaskGuard, crash_counts: CrashCounts) -> None:
         self._worker = worker
-        self._publishing = publishing
         self._task_guard = task_guard
         self._crash_counts = crash_counts
 
@@ -58,7 +48,7 @@ class ChildStart:
         signal.signal(signal.SIGQUIT, signal.SIG_DFL)
         task_forks.begin_child()
         callbacks.begin_child(current_app.backend)
-        current_app.conf.broker_transport_options.update(self._publishing)
+        use(current_app, Kind.SENDER)  # a child sends tasks, and waits for the confirmations
         # A task that has run must not fail because its result cannot be stored just now (full
         # disk): the child waits for room, unacknowledged, so a stop meanwhile requeues the task.
         # Not so the parent, whose loop must not wait.

@@ -2,12 +2,11 @@
 
 from __future__ import annotations
 
-from typing import Any
-
 from celery import Celery
 
 from warren.app.factory import import_tasks, make_app
 from warren.broker.incoming import IncomingMessage
+from warren.broker.transport_profiles import Kind, use
 from warren.config import Settings
 from warren.runtime.daemon import Daemon
 from warren.worker import chords, signal_receivers
@@ -32,8 +31,8 @@ def prepared_app(settings: Settings, name: str, daemon: Daemon, parts: Parts) ->
     signal_receivers.guard()
     daemon.regain()
     _guard_tasks(app, settings, parts)
-    publishing = _without_confirmations(app)
-    ChildStart(daemon.pid, publishing, parts.task_guard, parts.crash_counts).connect()
+    use(app, Kind.CONSUMER)
+    ChildStart(daemon.pid, parts.task_guard, parts.crash_counts).connect()
     parts.result_storing.connect()
     # kombu makes each message with arguments of its own, and a transport has one class of them.
     IncomingMessage.noted = staticmethod(parts.current_message.note)
@@ -62,22 +61,3 @@ def _restrict_remote_control(app: Celery, settings: Settings, name: str, parts: 
     options = settings.worker(name)
     app.conf.worker_enable_remote_control = options.remote_control
     restrict(list(options.queues), parts.gate, parts.cancelled, parts.revokes)
-
-
-def _without_confirmations(app: Celery) -> dict[str, Any]:
-    """Have this process publish without waiting for the broker's confirmation; return the options
-    by which its pool children, who send tasks, do wait.
-
-    Under a memory or disk alarm the confirmation never comes, and the worker's own loop would not
-    drain the very queue that caused the alarm.
-    """
-    options = app.conf.broker_transport_options
-    taken = {
-        name: options.pop(name)
-        for name in ("confirm_publish", "publish_timeout")
-        if name in options
-    }
-    if taken:
-        # And a message that has an answer is refused at once on a connection that is not read.
-        options["publish_timeout"] = 0.0
-    return taken

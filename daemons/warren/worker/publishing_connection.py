@@ -19,6 +19,7 @@ from kombu.exceptions import OperationalError
 
 from warren.broker.rabbitmq.confirming_channel import NOWHERE, SILENCE, question
 from warren.broker.rabbitmq.connection import Transport
+from warren.broker.transport_profiles import Kind, connection
 from warren.logs.events import Event
 from warren.logs.setup import logger
 
@@ -79,7 +80,7 @@ class PublishingConnection:
         if time.monotonic() < self._next_attempt:
             return False
         self._next_attempt = time.monotonic() + RETRY
-        wanted = self._consumer.app.connection_for_write(heartbeat=self._consumer.amqheartbeat)
+        wanted = connection(self._consumer.app, Kind.REQUEUE)
         # each of several URLs once
         wanted.ensure_connection(max_retries=max(0, len(wanted.alt) - 1))
         self._connection = wanted.connection

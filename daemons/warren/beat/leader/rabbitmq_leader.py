@@ -20,14 +20,9 @@ from warren.beat.last_ticks import KnownTicks, parse
 from warren.broker.batch_publish import BatchPublish, SinglePublish
 from warren.broker.publish_timeout import NotTaken
 from warren.broker.rabbitmq.reply_results import Backend as Replies
+from warren.broker.transport_profiles import Kind, connection
 from warren.errors import Unavailable
 
-#: Seconds between two AMQP heartbeats. RabbitMQ notices a dead leader's connection within two of
-#: them.
-HEARTBEAT = 5
-#: Seconds that beat waits for RabbitMQ to accept a connection or a message, at most: its heartbeat
-#: must continue. It tries again.
-TIMEOUT = 3.0
 #: Seconds until a beat on RabbitMQ that was refused asks again: RabbitMQ writes each refusal into
 #: its own log.
 ASK_AGAIN = 3.0
@@ -54,11 +49,7 @@ class RabbitMQLeader:
     def lead(self) -> bool:
         with self._reached():
             if self._connection is None:
-                self._connection = self.app.connection_for_write(
-                    heartbeat=HEARTBEAT,
-                    connect_timeout=min(TIMEOUT, self.app.conf.broker_connection_timeout),
-                    transport_options={"publish_timeout": TIMEOUT},
-                )
+                self._connection = connection(self.app, Kind.LEADER)
                 self._connection.ensure_connection(max_retries=1, interval_start=0)
             if not self._leading and time.monotonic() - self._refused >= ASK_AGAIN:
                 self._ask()

@@ -17,13 +17,12 @@ from redis.exceptions import RedisError
 from warren.beat.last_ticks import KnownTicks, parse
 from warren.broker.batch_publish import SinglePublish
 from warren.broker.redis.rejected_keys import reject
+from warren.broker.transport_profiles import ON_REDIS, Kind
 from warren.errors import Unavailable
 
 #: Seconds that a leader on Redis may be silent; it renews every second. It is long beside that
 #: second, so that a late renewal does not lose the leadership.
 LEASE = 15.0
-#: Seconds that Redis has for a connection, and for an answer.
-ANSWER = 5
 #: Bytes of the last ticks that are read at most, enough for any number of entries in use.
 _LONGEST = 8 * 2**20
 
@@ -52,9 +51,7 @@ class RedisLeader:
 
     def __init__(self, url: str, leader: str, ticks: str) -> None:
         """`leader` and `ticks` name the two keys."""
-        self._redis: Redis = Redis.from_url(
-            url, socket_timeout=ANSWER, socket_connect_timeout=ANSWER
-        )
+        self._redis: Redis = Redis.from_url(url, **ON_REDIS[Kind.LEADER].sockets())
         self._leader, self._ticks = leader, ticks
         self._name = secrets.token_hex(16)
         self._until = float("-inf")

@@ -5,9 +5,10 @@ from __future__ import annotations
 import time
 from typing import Any
 
-#: Seconds that the broker has for an answer other than a confirmation. Less than the time after
-#: which a supervisor takes a daemon for hung.
-ANSWER = 10.0
+from warren.broker.transport_profiles import RABBITMQ_ANSWER
+
+#: Seconds that the broker has for an answer other than a confirmation.
+ANSWER = RABBITMQ_ANSWER
 
 
 class AnswerTimeout:

@@ -12,6 +12,8 @@ import time
 from contextlib import suppress
 from typing import Any
 
+from amqp import spec
+from amqp.serialization import loads
 from kombu.transport import pyamqp
 
 from warren.broker.deadline import Deadline
@@ -46,6 +48,8 @@ class Connection(AnswerTimeout, pyamqp.Connection):
         self.publish_timeout = publish_timeout
         self.largest_message = largest_message
         self.blocked = False
+        #: The broker's text why it does not read this connection; empty while it does.
+        self.blocked_reason = ""
         #: When the answer that is waited for is due (monotonic seconds); None while there is no
         #: wait.
         self.answer_by: float | None = None
@@ -61,6 +65,15 @@ class Connection(AnswerTimeout, pyamqp.Connection):
                 raise TimeoutError("the broker did not answer in time")
             timeout = left if timeout is None else min(timeout, left)
         return super().blocking_read(timeout)
+
+    def dispatch_method(self, method_sig: Any, payload: Any, content: Any) -> Any:
+        """Dispatch what is for the connection itself, and keep the reason of a block.
+
+        py-amqp says that a connection is blocked, but not why: it drops the text.
+        """
+        if method_sig == spec.Connection.Blocked:
+            (self.blocked_reason,), _ = loads("s", payload, 4)
+        return super().dispatch_method(method_sig, payload, content)
 
     def look(self) -> None:
         """Read what the broker has sent so far; do not wait."""
@@ -105,7 +118,7 @@ class Connection(AnswerTimeout, pyamqp.Connection):
         self.blocked = True
 
     def _end_blocked(self) -> None:
-        self.blocked = False
+        self.blocked, self.blocked_reason = False, ""
 
 
 class Transport(pyamqp.Transport):

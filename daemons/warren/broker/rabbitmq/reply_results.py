@@ -15,6 +15,7 @@ from kombu.pools import ProducerPool
 
 from warren.broker.decompression import TooLarge
 from warren.broker.result_validation import Checked, UnreadableResult, failed, unreadable
+from warren.broker.transport_profiles import Kind, connection
 from warren.logs.events import Event
 from warren.logs.setup import logger
 
@@ -172,7 +173,6 @@ class Backend(Checked, RPCBackend):
         After a fork the child must neither use nor close the parent's sockets.
         """
         if self._producers is None or self._owner != os.getpid():
-            options = {"confirm_publish": False, "publish_timeout": 0.0}
-            connections = self.app.connection_for_write(transport_options=options).Pool(1)
+            connections = connection(self.app, Kind.RESULTS).Pool(1)
             self._producers, self._owner = ProducerPool(connections, limit=1), os.getpid()
         return self._producers
