@@ -21,8 +21,8 @@ from support.api import api as running
 from support.figures import Figure
 from support.wait import TIMEOUT, end_of, let_pass, run_to_end
 from warren.demo.api import read_or_make_key
+from warren.demo.api_server import _Handler
 from warren.demo.call_record import read, worst_window
-from warren.demo.server import _Handler
 
 LIMIT = 20
 WINDOW = 2

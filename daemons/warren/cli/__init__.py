@@ -22,9 +22,9 @@ from warren.system.printable import printable_lines
 #: Each verb with the module and the name of its command. The module is imported when the verb is
 #: called, so that no daemon loads what only another verb needs.
 VERBS = {
-    "start": "warren.cli.start_stop:start",
-    "stop": "warren.cli.start_stop:stop",
-    "restart": "warren.cli.start_stop:restart",
+    "start": "warren.cli.start_stop_restart:start",
+    "stop": "warren.cli.start_stop_restart:stop",
+    "restart": "warren.cli.start_stop_restart:restart",
     "supervise": "warren.cli.supervise_verb:supervise",
     "worker": "warren.cli.daemons:worker",
     "beat": "warren.cli.daemons:beat",

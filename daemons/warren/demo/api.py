@@ -20,9 +20,9 @@ from pathlib import Path
 import click
 
 from warren.config.units import Rate, Unexpected, rate
+from warren.demo.api_server import Api
 from warren.demo.document_files import write_whole
 from warren.demo.documents import find
-from warren.demo.server import Api
 
 
 def read_or_make_key(path: Path) -> str:

@@ -17,7 +17,7 @@ from types import TracebackType
 from warren.errors import WarrenError
 from warren.logs.events import Event
 from warren.logs.setup import logger
-from warren.quotas.headers import retry_after
+from warren.quotas.headers import pause_after
 from warren.quotas.ledger import LEDGER_ERRORS, Ledger
 from warren.quotas.ticket import Ticket
 from warren.system.process import current_process
@@ -213,7 +213,7 @@ class Call:
 
     def observe(self, status: int, headers: Mapping[str, str]) -> None:
         """Read a response: a 429 or 503 with Retry-After closes the quota for that time."""
-        seconds = retry_after(headers, datetime.now(UTC)) if status in (429, 503) else None
+        seconds = pause_after(status, headers, datetime.now(UTC))
         if seconds:
             try:
                 if self._quota.ledger.close_for(seconds):

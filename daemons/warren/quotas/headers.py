@@ -1,4 +1,4 @@
-"""The `Retry-After` header: what a provider says about its limit in a response. Pure."""
+"""How long a quota is closed after a response: its status and its `Retry-After`. Pure."""
 
 from __future__ import annotations
 
@@ -8,6 +8,16 @@ from email.utils import parsedate_to_datetime
 
 #: The longest pause in seconds: a longer one is taken for a mistake of the provider's.
 LONGEST_PAUSE = 7 * 86400.0
+#: The statuses by which a provider refuses a call for its limit or its load (RFC 6585, RFC 9110).
+_REFUSALS = (429, 503)
+
+
+def pause_after(status: int, headers: Mapping[str, str], now: datetime) -> float:
+    """Return for how many seconds this response closes the quota; 0: it stays open.
+
+    Only a 429 or 503 that says when to try again closes it.
+    """
+    return (retry_after(headers, now) or 0.0) if status in _REFUSALS else 0.0
 
 
 def retry_after(headers: Mapping[str, str], now: datetime) -> float | None:

@@ -16,6 +16,11 @@ _CONNECT_MARGIN = 5.0
 _DOUBLINGS = 5
 
 
+def is_hung(observation: Observation, settings: Settings, slow_starts: int = 0) -> bool:
+    """Return whether the program has been silent for so long that it must be killed."""
+    return observation.silence >= silence_limit(observation, settings, slow_starts)
+
+
 def is_starting(observation: Observation) -> bool:
     """Return whether the program imports the tasks or forks its children; no loop runs yet."""
     return observation.state in ("", "starting")

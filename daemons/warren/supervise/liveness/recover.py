@@ -14,7 +14,7 @@ from warren.logs.setup import logger
 from warren.status import broker_file
 from warren.supervise.daemon_process import DaemonProcess
 from warren.supervise.liveness.blocked import Blocked, blocked
-from warren.supervise.liveness.hung import is_starting, silence_limit
+from warren.supervise.liveness.hung import is_hung, is_starting, silence_limit
 from warren.supervise.liveness.observe import LONGEST_STEP, Observation
 from warren.supervise.liveness.readiness import at_work
 from warren.supervise.liveness.stuck import Idleness, is_stuck, judge, waiting
@@ -49,13 +49,13 @@ class Recovery:
             if process.state != ProcessStates.RUNNING or process.doomed or observation is None:
                 continue
             name = process.config.name
-            allowed = silence_limit(observation, settings, process.slow_starts)
-            if observation.silence >= allowed:
-                self._abort(process, observation, allowed)
+            if is_hung(observation, settings, process.slow_starts):
+                self._abort(process, observation, settings)
             elif not self._too_big(process, settings) and name.startswith("worker-"):
                 self._watch(process, observation, queues, settings, min(elapsed, LONGEST_STEP))
 
-    def _abort(self, process: DaemonProcess, observation: Observation, allowed: float) -> None:
+    def _abort(self, process: DaemonProcess, observation: Observation, settings: Settings) -> None:
+        allowed = silence_limit(observation, settings, process.slow_starts)
         starting = is_starting(observation)
         why, remedy = f"it showed no life for {allowed:.0f} s", "its stacks say where it hangs"
         if starting:
