@@ -16,6 +16,7 @@ from warren.config import load
 from warren.config.values import nearest
 from warren.control.service import Action, is_active, run, status
 from warren.errors import ExitCode, WarrenError
+from warren.status.condition import Condition
 from warren.system.printable import printable
 from warren.system.users import own_name, user_of
 
@@ -206,10 +207,9 @@ def _late() -> str:
 
 def _down(context: click.Context) -> list[str]:
     """Return the programs that do not run and are not started again, as the suite's user sees."""
-    given_up = ("STOPPED", "EXITED", "FATAL", "UNKNOWN")
     _, said = _ask(context, "status", "--json", quiet=True)
     try:
         found = json.loads(said)["programs"]
-        return [str(each["program"]) for each in found if each["state"] in given_up]
+        return [str(each["program"]) for each in found if Condition.of(str(each["condition"])).down]
     except (ValueError, LookupError, TypeError, RecursionError):
         return []  # the suite was stopped meanwhile

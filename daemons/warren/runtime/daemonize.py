@@ -24,7 +24,8 @@ from rich.console import Console
 from warren.config import Settings
 from warren.errors import CannotWrite, ExitCode, WarrenError
 from warren.runtime.own_command import own_command
-from warren.status.heartbeat import AT_WORK, read
+from warren.status.condition import Condition
+from warren.status.heartbeat import read
 from warren.system.lock_holder import lock_holder
 from warren.system.printable import printable_lines
 from warren.system.private_directory import UMASK, make_closed, make_logs
@@ -230,7 +231,7 @@ class _Start:
                 and heartbeat.process.alive
             )
             state = heartbeat.state if heartbeat is not None and fresh else "starting"
-            if state not in AT_WORK:
+            if not Condition.of_heartbeat(state).ready:
                 missing[program] = state
         return missing
 

@@ -48,10 +48,33 @@ class Condition(StrEnum):
         except ValueError:
             return cls.UNKNOWN
 
+    @classmethod
+    def of_process(cls, state: str) -> Condition:
+        """Return the condition that follows from supervisord's state alone.
+
+        RUNNING says only that there is a process. The heartbeat of a daemon says what it does.
+        """
+        return _OF_PROCESS.get(state, cls.RUNNING)
+
+    @classmethod
+    def of_heartbeat(cls, state: str) -> Condition:
+        """Return the condition that the state in a heartbeat names; UNKNOWN for any other state."""
+        return cls(state) if state in _OF_HEARTBEAT else cls.UNKNOWN
+
     @property
     def ready(self) -> bool:
         """Return whether a program in this condition does its work; nothing else decides it."""
         return self in _READY
+
+    @property
+    def down(self) -> bool:
+        """Return whether the program does not run and is not started again by itself."""
+        return self in _DOWN
+
+    @property
+    def failed(self) -> bool:
+        """Return whether the program has ended by itself, started again or not."""
+        return self in _FAILED
 
     @property
     def passing(self) -> bool:
@@ -65,6 +88,8 @@ class Condition(StrEnum):
 
 
 _READY = {Condition.READY, Condition.STANDBY, Condition.RUNNING}
+_DOWN = {Condition.ENDED, Condition.STOPPED}
+_FAILED = {Condition.RESTARTING, Condition.BACKING_OFF, Condition.ENDED}
 _PASSING = {
     Condition.STARTING,
     Condition.CONNECTING,
@@ -75,4 +100,20 @@ _PREDICATES = {
     Condition.NO_HEARTBEAT: "has no heartbeat yet",
     Condition.UNREADABLE: "has an unreadable heartbeat",
     Condition.ENDED: "has ended",
+}
+_OF_PROCESS = {
+    "STARTING": Condition.STARTING,
+    "STOPPING": Condition.STOPPING,
+    "BACKOFF": Condition.RESTARTING,
+    "STOPPED": Condition.STOPPED,
+    "EXITED": Condition.ENDED,
+    "FATAL": Condition.ENDED,
+    "UNKNOWN": Condition.ENDED,
+}
+_OF_HEARTBEAT = {
+    Condition.STARTING,
+    Condition.CONNECTING,
+    Condition.READY,
+    Condition.STANDBY,
+    Condition.STOPPING,
 }

@@ -17,8 +17,6 @@ from warren.system.regular_file import TooLarge, clear_path
 
 #: Age in seconds above which a heartbeat does not count any more.
 STALE = 10.0
-#: The states of a daemon that does its work; a beat on standby does its work.
-AT_WORK = ("ready", "standby")
 #: The details that daemons add for people and for supervise. All are optional, and others may
 #: occur.
 DETAILS: Shape = {

@@ -90,6 +90,18 @@ class DaemonProcess(Subprocess):
         """Return for how many seconds the daemon has been in its state."""
         return now() - self.since
 
+    @property
+    def gave_up(self) -> bool:
+        """Return whether it is not started again soon, or not at all."""
+        return self.backing_off or self.state == ProcessStates.FATAL
+
+    def start_now(self) -> None:
+        """Start a daemon that has no process, without the pause that it may have before a start."""
+        if self.state == ProcessStates.BACKOFF:
+            self.delay = 0.0
+        elif not self.pid:
+            self.spawn()
+
     def restart(self, between: Callable[[], None] = lambda: None) -> None:
         """Stop the daemon gracefully, as an operator would, call `between`, and start it again."""
         if self.state == ProcessStates.RUNNING:

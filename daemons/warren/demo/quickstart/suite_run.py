@@ -19,10 +19,10 @@ from warren.demo.quickstart.cleanup import remove_traces
 from warren.demo.quickstart.processes import alive_or_raise, end, start
 from warren.demo.quickstart.scratch import LIMIT, Scratch
 from warren.errors import ExitCode, Unavailable, WarrenError
+from warren.status.condition import Condition
 from warren.system.process import Process, process_of
 
 _START_TIMEOUT = 90.0  # seconds
-_ENDED = ("BACKOFF", "EXITED", "FATAL")
 
 
 class Suite:
@@ -135,7 +135,7 @@ class Suite:
         )
         for program in said["programs"]:
             # The first end counts, because no operator corrects anything while this run waits.
-            if program["state"] in _ENDED:
+            if Condition.of(program["condition"]).failed:
                 error = program["last_error"] or program["state"]
                 kind = (
                     Unavailable

@@ -6,7 +6,7 @@ Pure: another file acts (recover.py).
 from __future__ import annotations
 
 from warren.config import Settings
-from warren.status.heartbeat import AT_WORK
+from warren.status.condition import Condition
 from warren.supervise.liveness.observe import Observation
 
 #: Factor of the longest silence while a daemon connects to its broker or requeues its messages.
@@ -38,7 +38,7 @@ def silence_limit(observation: Observation, settings: Settings, slow_starts: int
             1 << min(slow_starts, _DOUBLINGS)
         )
     # a restart mends no outage of the broker or of the name service
-    if observation.state not in AT_WORK:
+    if not Condition.of_heartbeat(observation.state).ready:
         return _CONNECT_FACTOR * max(supervise.heartbeat_timeout, settings.broker.connect_timeout)
     # A broker that has just vanished costs two attempts before the heartbeat says `connecting`.
     return max(supervise.heartbeat_timeout, 2 * settings.broker.connect_timeout + _CONNECT_MARGIN)

@@ -10,29 +10,6 @@ from warren.status.condition import Condition
 from warren.status.heartbeat import STALE
 from warren.supervise.liveness.observe import Observation
 
-#: The condition that follows from supervisord's state alone. RUNNING says only that there is a
-#: process: its heartbeat says what the process does.
-_OF_STATE = {
-    "STARTING": Condition.STARTING,
-    "STOPPING": Condition.STOPPING,
-    "BACKOFF": Condition.RESTARTING,
-    "STOPPED": Condition.STOPPED,
-    "EXITED": Condition.ENDED,
-    "FATAL": Condition.ENDED,
-    "UNKNOWN": Condition.ENDED,
-}
-#: The states that a heartbeat has.
-_OF_HEARTBEAT = {
-    str(condition): condition
-    for condition in (
-        Condition.STARTING,
-        Condition.CONNECTING,
-        Condition.READY,
-        Condition.STANDBY,
-        Condition.STOPPING,
-    )
-}
-
 
 def condition_of(
     state: str, observation: Observation | None, backing_off: bool, settings: Settings
@@ -42,20 +19,17 @@ def condition_of(
     `state` is supervisord's. `backing_off` says that the daemon has ended so often that it is
     started rarely.
     """
-    found = _OF_STATE.get(state) or _by_heartbeat(observation, settings)
+    found = Condition.of_process(state)
+    if found == Condition.RUNNING:
+        found = by_heartbeat(observation, settings)
     # A crash loop ends only when the daemon has proven that it works. But a daemon that is ready
     # now is shown as ready, also before that proof.
     return Condition.BACKING_OFF if backing_off and not found.ready else found
 
 
-def own_condition(state: str) -> Condition:
-    """Return the condition of an operator's own program, which has no heartbeat."""
-    return _OF_STATE.get(state, Condition.RUNNING)
-
-
 def at_work(observation: Observation | None, settings: Settings) -> bool:
     """Return whether the heartbeat of a daemon whose process runs says that the daemon works."""
-    return _by_heartbeat(observation, settings).ready
+    return by_heartbeat(observation, settings).ready
 
 
 def since(
@@ -75,11 +49,12 @@ def since(
     return state_since
 
 
-def _by_heartbeat(observation: Observation | None, settings: Settings) -> Condition:
+def by_heartbeat(observation: Observation | None, settings: Settings) -> Condition:
+    """Return the condition of a daemon whose process runs, by its heartbeat."""
     if observation is not None and observation.unreadable:
         return Condition.UNREADABLE
     if observation is None or observation.heartbeat is None:
         return Condition.NO_HEARTBEAT
     if observation.silence >= min(STALE, settings.supervise.heartbeat_timeout):
         return Condition.SILENT
-    return _OF_HEARTBEAT.get(observation.state, Condition.UNKNOWN)
+    return Condition.of_heartbeat(observation.state)

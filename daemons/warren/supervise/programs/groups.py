@@ -13,7 +13,7 @@ from collections.abc import Collection, Mapping
 from contextlib import suppress
 from typing import Any
 
-from supervisor.states import ProcessStates
+from supervisor.states import RUNNING_STATES, ProcessStates
 
 from warren.logs.events import Event
 from warren.logs.setup import logger
@@ -72,7 +72,7 @@ def _kinds(config: Any) -> list[type]:
 
 def _end(process: Any) -> None:
     """Kill a program that must not run at once, however its section says to stop it."""
-    if process.state in (ProcessStates.STARTING, ProcessStates.RUNNING, ProcessStates.BACKOFF):
+    if process.state in RUNNING_STATES:
         process.stop()
     if process.pid:
         with suppress(ProcessLookupError):

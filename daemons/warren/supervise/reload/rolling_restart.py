@@ -16,7 +16,7 @@ from supervisor.states import ProcessStates
 
 from warren.errors import ExitCode
 from warren.status.activity import Doing
-from warren.status.heartbeat import AT_WORK
+from warren.status.condition import Condition
 from warren.status.status_file import now
 from warren.status.suite_report import Restarted
 from warren.supervise.liveness.hung import is_starting
@@ -30,7 +30,6 @@ from warren.supervise.reload.progress_text import activity
 _AWAY = 15.0
 #: Seconds without a heartbeat after which a start counts as without progress.
 _PROGRESS = 5.0
-_ENDED = (ProcessStates.EXITED, ProcessStates.FATAL, ProcessStates.STOPPED)
 
 
 @dataclass
@@ -163,13 +162,10 @@ class RollingRestart:
             step.asked, step.pid = True, process.pid
             # as it has ended: until then remote control may cancel another queue
             process.restart(forget)
-        elif process.state == ProcessStates.BACKOFF:
-            forget()
-            step.asked, process.delay = True, 0
-        elif process.state in _ENDED:
+        elif not process.pid:
             forget()
             step.asked = True
-            process.spawn()
+            process.start_now()
 
     def _finished(self, step: _Step, observations: Mapping[str, Observation]) -> bool:
         process, observation = self._worker(step.program), observations.get(step.program)
@@ -184,7 +180,7 @@ class RollingRestart:
             or process.state != ProcessStates.RUNNING
         ):
             return False
-        if observation.state in AT_WORK:
+        if Condition.of_heartbeat(observation.state).ready:
             return True
         # With the broker away from every worker, no restart leaves the queues without a consumer,
         # and no restart brings the broker back.
@@ -212,7 +208,7 @@ class RollingRestart:
         ):
             # Wait for a start that is slow but makes progress (imports, children).
             step.by = max(step.by, time.monotonic() + self._suite.settings.supervise.start_timeout)
-        gave_up = step.asked and (process.backing_off or process.state == ProcessStates.FATAL)
+        gave_up = step.asked and process.gave_up
         if not gave_up and time.monotonic() <= step.by:
             return ""
         found = (

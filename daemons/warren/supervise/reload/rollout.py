@@ -12,23 +12,17 @@ from collections.abc import Iterable, Mapping
 from dataclasses import dataclass, field
 from typing import Any
 
-from supervisor.states import ProcessStates
-
 from warren.config import Settings
 from warren.config.affected_daemons import affects_worker
 from warren.status.activity import Doing
-from warren.status.heartbeat import AT_WORK
+from warren.status.condition import Condition
 from warren.status.status_file import now
-from warren.supervise.daemon_process import DaemonProcess
+from warren.supervise.daemon_process import DaemonProcess, state_of
 from warren.supervise.liveness.observe import Observation
 from warren.supervise.programs.cancelled import forget_cancelled
 from warren.supervise.reload.daemon_answers import generation, listens, reason, reloads
 from warren.supervise.reload.plan import Changes
 from warren.supervise.reload.progress_text import activity
-
-#: States of a daemon that ended by itself and that no operator stopped. New settings may be what it
-#: needs to start again.
-_ENDED = (ProcessStates.FATAL, ProcessStates.EXITED)
 
 
 @dataclass(frozen=True)
@@ -160,10 +154,9 @@ class Rollout:
                 self._pending[name] = None
             else:
                 self._to_signal.append((process, process.pid))
-        elif process.state == ProcessStates.BACKOFF:
-            process.delay = 0
-        elif process.state in _ENDED:
-            process.spawn()
+        # New settings may be what a daemon needs that ended by itself.
+        elif Condition.of_process(state_of(process)).failed:
+            process.start_now()
 
     def _replace_groups(self) -> None:
         for name, replacement in list(self._leaving.items()):
@@ -232,7 +225,7 @@ class Rollout:
         timeout = (
             process.config.stopwaitsecs + supervise.start_timeout + supervise.heartbeat_timeout
         )
-        was_at_work = observation is not None and observation.state in AT_WORK
+        was_at_work = observation is not None and Condition.of_heartbeat(observation.state).ready
         deadline = time.monotonic() + timeout
         self._step = _Step(name, process.pid, reloads(observation), was_at_work, deadline)
         if replacement is not None:
@@ -249,14 +242,11 @@ class Rollout:
             observation.pid != step.pid or reloads(observation) > step.reloads
         )
         # A worker that was connecting to its broker only has to reach that state again.
-        enough = AT_WORK if step.was_at_work else (*AT_WORK, "connecting")
-        if answered and observation is not None and observation.state in enough:
+        condition = Condition.of_heartbeat(observation.state if observation else "")
+        enough = condition.ready or (condition == Condition.CONNECTING and not step.was_at_work)
+        if answered and enough:
             return True
-        if (
-            time.monotonic() > step.by
-            or process.backing_off
-            or process.state == ProcessStates.FATAL
-        ):
+        if time.monotonic() > step.by or process.gave_up:
             later = (
                 f"; these continue with the old settings: {', '.join(self._pending)}"
                 if self._pending

@@ -10,7 +10,7 @@ from warren.status.status_file import now
 from warren.status.suite_report import ProgramStatus
 from warren.supervise.daemon_process import DaemonProcess, state_of
 from warren.supervise.liveness.observe import Observation
-from warren.supervise.liveness.readiness import condition_of, own_condition, since
+from warren.supervise.liveness.readiness import condition_of, since
 
 
 def status_of(process: Any, observation: Observation | None, settings: Settings) -> ProgramStatus:
@@ -38,7 +38,7 @@ def status_of(process: Any, observation: Observation | None, settings: Settings)
 def _own_status(process: Any, state: str) -> ProgramStatus:
     """Return the status of an operator's own program, which has no heartbeat."""
     name, group = process.config.name, process.group.config.name
-    condition = own_condition(state)
+    condition = Condition.of_process(state)
     return ProgramStatus(
         name if name == group else f"{group}:{name}",  # as supervisord's clients name it
         state,
