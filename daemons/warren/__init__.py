@@ -13,14 +13,16 @@ if TYPE_CHECKING:
     from warren.quotas.client import NoAllowance as NoAllowance
     from warren.quotas.client import quota as quota
     from warren.tasks.progress import progress as progress
+    from warren.tasks.progress import report_progress as report_progress
 
-__all__ = ["NoAllowance", "progress", "quota"]
+__all__ = ["NoAllowance", "progress", "quota", "report_progress"]
 
 #: Each public name and the module that has it.
 _NAMES = {
     "NoAllowance": "warren.quotas.client",
     "progress": "warren.tasks.progress",
     "quota": "warren.quotas.client",
+    "report_progress": "warren.tasks.progress",
 }
 
 

@@ -8,11 +8,12 @@ from typing import Any
 
 import pytest
 from celery import Celery, Task
-from celery.exceptions import TimeoutError  # noqa: A004
+from celery.exceptions import SoftTimeLimitExceeded, TimeoutError  # noqa: A004
 
 from support.in_process import working
 from support.wait import TIMEOUT, result_of
-from warren.tasks.progress import Progress, follow, progress, read
+from warren.tasks.follow import Progress, follow, read
+from warren.tasks.progress import progress, report_progress
 
 
 @pytest.fixture
@@ -29,7 +30,7 @@ def test_what_a_task_tells_is_read_while_it_runs_and_its_end_after(app: Celery) 
     @app.task(bind=True, shared=False)
     def work(self: Task[..., Any]) -> None:
         seen.append(read(self.AsyncResult(self.request.id or "")))
-        progress(self, 1, 4, "first")
+        report_progress(1, 4, "first")
         seen.append(read(self.AsyncResult(self.request.id or "")))
 
     result = app.AsyncResult(work.apply().id)
@@ -52,9 +53,9 @@ def test_who_follows_a_task_hears_every_step_and_the_end(backend: str) -> None:
 
     @app.task(bind=True, name="work", shared=False)
     def work(self: Task[..., Any]) -> str:
-        progress(self, 0, 2, "begun")
+        report_progress(0, 2, "begun")
         assert go_on.wait(TIMEOUT)
-        progress(self, 2, 2, "done")
+        report_progress(2, 2, "done")
         return "result"
 
     @app.task(name="quick", shared=False)
@@ -89,7 +90,7 @@ def test_a_hot_loop_does_not_flood_the_backend(app: Celery) -> None:
 
     @app.task(bind=True, shared=False)
     def work(self: Task[..., Any]) -> None:
-        published.extend(progress(self, done, 5000) for done in range(5001))
+        published.extend(report_progress(done, 5000) for done in range(5001))
 
     began = time.monotonic()
     work.apply()
@@ -105,7 +106,7 @@ def test_each_run_publishes_its_own_first_step(app: Celery) -> None:
 
     @app.task(bind=True, shared=False)
     def work(self: Task[..., Any]) -> None:
-        published.append(progress(self, 0, 10))
+        published.append(report_progress(0, 10))
 
     work.apply()
     work.apply()
@@ -117,9 +118,111 @@ def test_a_plain_call_publishes_nothing(app: Celery) -> None:
 
     @app.task(bind=True, shared=False)
     def work(self: Task[..., Any]) -> bool:
-        return progress(self, 1, 2)
+        return report_progress(1, 2)
 
     assert work() is False
+
+
+def test_a_loop_is_reported_from_its_first_step_to_its_last(app: Celery) -> None:
+    """The steps arrive unchanged; the reader sees how many are done, the total, and the note."""
+    seen: list[Progress | None] = []
+
+    @app.task(bind=True, shared=False)
+    def work(self: Task[..., Any]) -> list[str]:
+        steps = []
+        for step in progress(["a", "b"], note="letters"):
+            seen.append(read(self.AsyncResult(self.request.id or "")))
+            steps.append(step)
+        seen.append(read(self.AsyncResult(self.request.id or "")))
+        return steps
+
+    assert work.apply().get() == ["a", "b"]
+    assert seen[0] == Progress(0, 2, "letters")
+    assert seen[-1] == Progress(2, 2, "letters")
+
+
+@pytest.mark.parametrize(
+    ("steps", "total", "first", "last"),
+    [
+        ([], None, None, (0, 0)),
+        (iter("ab"), None, (0, None), (2, 2)),
+        (iter("ab"), 2, (0, 2), (2, 2)),
+        (iter("abc"), 1, (0, 1), (3, 3)),  # an estimate that was too small
+        ("ab", 5, (0, 5), (2, 2)),  # and one that was too large
+    ],
+)
+def test_a_total_may_be_unknown_or_wrong(
+    app: Celery, steps: Any, total: int | None, first: Any, last: Any
+) -> None:
+    """A loop of unknown length has no total until its end; a wrong total becomes the right one."""
+    stored: list[tuple[int, int | None]] = []
+
+    @app.task(bind=True, shared=False)
+    def work(self: Task[..., Any]) -> None:
+        self.update_state = lambda state, meta: stored.append((meta["done"], meta["total"]))
+        for _ in progress(steps, total):
+            pass
+
+    work.apply(throw=True)
+    assert stored[-1] == last
+    assert stored[0] == (first or last)
+
+
+def test_a_loop_outside_a_task_only_runs() -> None:
+    """Code that is shared with programs which are no task needs no second form."""
+    assert list(progress(range(3))) == [0, 1, 2]
+
+
+def test_a_loop_that_breaks_is_not_reported_as_done(app: Celery) -> None:
+    """The reader of a task that stopped early does not see it at its end."""
+    stored: list[int] = []
+
+    @app.task(bind=True, shared=False)
+    def work(self: Task[..., Any]) -> None:
+        self.update_state = lambda state, meta: stored.append(meta["done"])
+        for step in progress(range(100)):
+            if step == 5:
+                break
+
+    work.apply(throw=True)
+    assert stored
+    assert 100 not in stored
+
+
+def test_a_report_that_cannot_be_stored_does_not_fail_the_task(app: Celery) -> None:
+    """Results that are away cost the reader the progress, and the task nothing.
+
+    The next report waits: a server that is away must not be asked at each step.
+    """
+    tries: list[int] = []
+
+    @app.task(bind=True, shared=False)
+    def work(self: Task[..., Any]) -> int:
+        def refuse(state: str, meta: dict[str, Any]) -> None:
+            tries.append(meta["done"])
+            raise OSError("refused")
+
+        self.update_state = refuse
+        return sum(progress(range(1000)))
+
+    assert work.apply(throw=True).get() == 499500
+    assert tries == [0, 1000]
+
+
+def test_a_soft_time_limit_within_a_report_ends_the_task(app: Celery) -> None:
+    """The error of a limit is no error of the storing."""
+
+    @app.task(bind=True, shared=False)
+    def work(self: Task[..., Any]) -> None:
+        def late(state: str, meta: dict[str, Any]) -> None:
+            raise SoftTimeLimitExceeded
+
+        self.update_state = late
+        for _ in progress(range(3)):
+            pass
+
+    with pytest.raises(SoftTimeLimitExceeded):
+        work.apply(throw=True)
 
 
 @pytest.mark.parametrize(("done", "total"), [(-1, 2), (3, 2), (0, -1)])
@@ -128,14 +231,15 @@ def test_steps_outside_the_total_are_refused(app: Celery, done: int, total: int)
 
     @app.task(bind=True, shared=False)
     def work(self: Task[..., Any]) -> None:
-        progress(self, done, total)
+        report_progress(done, total)
 
     with pytest.raises(ValueError, match="expected 0 <= done <= total"):
         work.apply(throw=True)
 
 
 @pytest.mark.parametrize(
-    ("done", "total", "fraction"), [(0, 4, 0.0), (1, 4, 0.25), (4, 4, 1.0), (0, 0, 1.0)]
+    ("done", "total", "fraction"),
+    [(0, 4, 0.0), (1, 4, 0.25), (4, 4, 1.0), (0, 0, 1.0), (7, None, 0.0)],
 )
 def test_fraction_is_defined_for_every_total(done: int, total: int, fraction: float) -> None:
     """A task with nothing to do is complete, not a division by zero."""

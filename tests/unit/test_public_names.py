@@ -10,10 +10,11 @@ from support.wait import run_to_end
 #: Done in a process of its own, in which nobody has used a name yet.
 FRESH = """
 import warren
-assert not {"quota", "progress", "NoAllowance"} & set(vars(warren))
-print(*sorted({"quota", "progress", "NoAllowance"} & set(dir(warren))))
+assert not set(warren.__all__) & set(vars(warren))
+print(*sorted(set(warren.__all__) & set(dir(warren))))
 from warren import *
 print(quota.__module__, progress.__module__, NoAllowance.__module__)
+print(report_progress.__module__)
 """
 
 
@@ -24,8 +25,9 @@ def test_each_name_is_listed_before_its_first_use() -> None:
     """
     said = run_to_end([sys.executable, "-c", FRESH], capture_output=True, check=True).stdout
     assert said.splitlines() == [
-        "NoAllowance progress quota",
+        "NoAllowance progress quota report_progress",
         "warren.quotas.client warren.tasks.progress warren.quotas.client",
+        "warren.tasks.progress",
     ]
 
 

@@ -15,7 +15,7 @@ from warren.demo import demo_settings, word_report
 from warren.demo.api_calls import fetch, retry_in
 from warren.demo.document_files import finished, inside, write_whole
 from warren.demo.download import answer
-from warren.tasks.progress import progress
+from warren.tasks.progress import report_progress
 
 _MOST_ROWS = 1_000_000
 _BROKEN_CONNECTION = (
@@ -81,10 +81,10 @@ def report(self: Task[..., Any], rows: int) -> str:
     documents = [document for document in finished(directory) if document.suffix == ".txt"]
     counted: Counter[str] = Counter()
     for done, document in enumerate(documents):
-        progress(self, done, len(documents), document.name)
+        report_progress(done, len(documents), document.name)
         word_report.count(document.read_text(encoding="utf-8", errors="replace"), counted)
     write_whole(path, word_report.csv_lines(word_report.ranked(counted, rows)))
-    progress(self, len(documents), len(documents), path.name)
+    report_progress(len(documents), len(documents), path.name)
     return str(path)
 
 

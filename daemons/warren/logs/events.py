@@ -88,6 +88,9 @@ class Event(StrEnum):
         "results cannot be stored now (`reason`): finished tasks keep theirs, and it is tried again"
     )
     RESULTS_STORED = means("results can be stored again")
+    PROGRESS_NOT_STORED = means(
+        "the progress of a task cannot be stored now (`reason`); the task continues"
+    )
     BROKER_LOST = means("the connection to the broker broke")
     BROKER_ALARM = means("the broker takes no messages; `alarm` says why, in the broker's words")
     BROKER_ALARM_CLEARED = means("the broker takes messages again")

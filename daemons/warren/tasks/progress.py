@@ -1,134 +1,107 @@
-"""The progress of a long task: the task reports it, and the process that waits reads it.
+"""The progress of a long task, as the task reports it.
 
-@shared_task(bind=True)
-def report(self, rows):
-    for row in range(rows):
-        progress(self, row, rows, "counting")
+@shared_task(name="shop.export")
+def export(rows):
+    for row in progress(rows, note="counting"):
+        ...
 """
 
 from __future__ import annotations
 
 import time
-from collections.abc import Iterator
-from contextlib import suppress
-from dataclasses import dataclass
-from typing import Any
+from collections.abc import Iterable, Iterator, Sized
+from typing import Any, TypeVar
 
-from celery import Task
-from celery.backends.rpc import RPCBackend
-from celery.exceptions import TimeoutError  # noqa: A004  celery's own is what `result.get` raises
-from celery.result import AsyncResult
-from celery.states import READY_STATES
+from celery import current_task
+from celery.exceptions import BackendError
+from kombu.exceptions import KombuError
+
+from warren.errors import WarrenError
+from warren.logs.events import Event
+from warren.logs.setup import logger
+from warren.redaction.masker import redact
+
+Step = TypeVar("Step")
 
 STATE = "PROGRESS"  # the state that Celery's documentation and Flower use
 #: Seconds between two reports of one run: a person sees no more, and a tight loop floods no
 #: backend.
 _PAUSE = 0.2
+#: Seconds until the next report after one that could not be stored.
+_PAUSE_AFTER_ERROR = 10.0
 
-_LOOK = 0.1  # seconds between two reads by a process that follows a task
 
+def progress(steps: Iterable[Step], total: int | None = None, note: str = "") -> Iterator[Step]:
+    """Yield each of `steps`, and report through the result backend how many are done.
 
-@dataclass(frozen=True)
-class Progress:
-    """The progress of a task: `done` of `total` steps, and a note for people.
-
-    `ended` says whether the task has ended, with success or without.
+    total: the number of steps; by default the length of `steps`, or unknown. note: a text for
+    people. The first and the last step are always reported, the steps between at most five times a
+    second. Outside a task, or in another thread than the task's, it only yields. A report that
+    cannot be stored is logged, and does not fail the task.
     """
-
-    done: int
-    total: int
-    note: str = ""
-    ended: bool = False
-
-    @property
-    def fraction(self) -> float:
-        """The part that is done, from 0.0 to 1.0; 1.0 when there is nothing to do."""
-        return self.done / self.total if self.total else 1.0
+    if total is None and isinstance(steps, Sized):
+        total = len(steps)
+    return _reported(steps, total, note)
 
 
-_ENDED = Progress(1, 1, ended=True)
+def report_progress(done: int, total: int, note: str = "") -> bool:
+    """Report through the result backend that `done` of `total` steps of the running task are done.
 
-
-def progress(task: Task[..., Any], done: int, total: int, note: str = "") -> bool:
-    """Report through the result backend that `done` of `total` steps are done.
-
-    Cheap enough for every iteration of a loop: the first and the last step are always published,
-    the steps between at most five times a second. Returns whether this step was published. Does
-    nothing when the task is called as a plain function. Raises ValueError unless 0 <= done <=
-    total.
+    For work that is no loop over its steps. Cheap enough for every step: like `progress` it reports
+    at most five times a second. Returns whether this step was reported. Does nothing outside a
+    task. Raises ValueError unless 0 <= done <= total.
     """
     if not 0 <= done <= total:
         raise ValueError(f"progress: expected 0 <= done <= total, found done {done} of {total}")
-    run: Any = task.request
-    if run.id is None:
+    task = _running_task()
+    if task is None:
         return False
     now = time.monotonic()
     # The time of the next report is kept on the request, so it ends with the run.
-    if done < total and now < getattr(run, "next_progress", now):
+    if done < total and now < getattr(task.request, "next_progress", now):
         return False
-    run.next_progress = now + _PAUSE
-    task.update_state(state=STATE, meta={"done": done, "total": total, "note": note})
+    task.request.next_progress = now + _store(task, done, total, note)
     return True
 
 
-def read(result: AsyncResult[Any]) -> Progress | None:
-    """Return the last progress of the task, or that it has ended; None before the first report.
-
-    Any process that knows the task's id can ask, except with the backend `rpc://`: see `follow`.
-    """
-    # One fetch, instead of `.state` and then `.info`, because the task may end between the two.
-    return _told(result.backend.get_task_meta(result.id))
-
-
-def follow(result: AsyncResult[Any], timeout: float) -> Iterator[Progress]:
-    """Yield the progress of a task, as the task reports it, until it has ended.
-
-    For the process that has sent the task. The last value has `ended`; after it `result.get()`
-    returns, or raises, at once. Raises celery.exceptions.TimeoutError when the task has not ended
-    after `timeout` seconds.
-    """
-    deadline = time.monotonic() + timeout
-    last = None
-    while last is None or not last.ended:
-        if time.monotonic() > deadline:
-            raise TimeoutError(
-                f"task {result.id} did not end within {timeout:g} s: its last progress is {last}"
-            )
-        for told in _listen(result) if isinstance(result.backend, RPCBackend) else _look(result):
-            if told not in (None, last):
-                last = told
-                yield told
+def _reported(steps: Iterable[Step], total: int | None, note: str) -> Iterator[Step]:
+    task = _running_task()
+    if task is None:
+        yield from steps
+        return
+    done, due, clock = 0, 0.0, time.monotonic
+    for step in steps:
+        if clock() >= due:
+            due = clock() + _store(task, done, total, note)
+        yield step
+        done += 1
+    _store(task, done, done, note)
 
 
-def _look(result: AsyncResult[Any]) -> list[Progress | None]:
-    told = read(result)
-    if told is None or not told.ended:
-        time.sleep(_LOOK)
-    return [told]
+def _running_task() -> Any:
+    """Return the task that this thread runs; None outside a task, and in a plain call of one."""
+    # The task itself and not Celery's proxy, which another task that is called meanwhile changes.
+    task: Any = current_task._get_current_object()
+    return task if task is not None and task.request.id is not None else None
 
 
-def _listen(result: AsyncResult[Any]) -> list[Progress | None]:
-    """Return the progress that has arrived over `rpc://` within `_LOOK` seconds.
-
-    With `rpc://` a report is a message to the process that has sent the task. The message arrives
-    once and cannot be requested again.
-    """
-    heard: list[Progress | None] = []
-
-    def hear(meta: dict[str, Any]) -> None:
-        if meta["task_id"] == result.id:
-            heard.append(_told(meta))
-
-    with suppress(TimeoutError):
-        result.get(timeout=_LOOK, propagate=False, on_message=hear)
-        heard.append(_ENDED)
-    return heard
-
-
-def _told(meta: dict[str, Any]) -> Progress | None:
-    if meta["status"] in READY_STATES:
-        return _ENDED
-    if meta["status"] != STATE:
-        return None
-    told = meta["result"]
-    return Progress(told["done"], told["total"], told["note"])
+def _store(task: Any, done: int, total: int | None, note: str) -> float:
+    """Store one report; return the seconds until the next one may be stored."""
+    if total is not None:
+        total = max(done, total)  # the caller's total may be an estimate
+    try:
+        task.update_state(state=STATE, meta={"done": done, "total": total, "note": note})
+    # What a broker or a server of results that is away raises. Not every Exception: a soft time
+    # limit is one, and must end the task.
+    except (
+        OSError,
+        KombuError,
+        BackendError,
+        WarrenError,
+        *getattr(task.backend, "connection_errors", ()),
+    ) as error:
+        logger().warning(
+            Event.PROGRESS_NOT_STORED, reason=redact(str(error)) or type(error).__name__
+        )
+        return _PAUSE_AFTER_ERROR
+    return _PAUSE

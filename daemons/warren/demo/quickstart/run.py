@@ -67,7 +67,7 @@ def _work(suite: Suite, demo: DemoSettings, documents: int, show: Show) -> tuple
                 path = told
                 show.at("report", documents, documents)
             else:
-                show.at("report", told.done, told.total, told.note)
+                show.at("report", told.done, told.total or told.done, told.note)
     return _figures(demo, documents, batch), path
 
 

@@ -17,7 +17,7 @@ from warren.demo.quickstart import figures
 from warren.demo.quickstart.figures import BATCH
 from warren.demo.quickstart.scratch import LIMIT
 from warren.demo.tasks import document_name
-from warren.tasks.progress import Progress, follow
+from warren.tasks.follow import Progress, follow
 
 _PAUSE = 0.1  # seconds between two reads
 _ROWS = 100  # the number of the report's rows

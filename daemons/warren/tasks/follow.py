@@ -1,0 +1,108 @@
+"""The progress of a task, read by another process than the one that runs it."""
+
+from __future__ import annotations
+
+import time
+from collections.abc import Iterator
+from contextlib import suppress
+from dataclasses import dataclass
+from typing import Any
+
+from celery.backends.rpc import RPCBackend
+from celery.exceptions import TimeoutError  # noqa: A004  celery's own is what `result.get` raises
+from celery.result import AsyncResult
+from celery.states import READY_STATES
+
+from warren.tasks.progress import STATE
+
+_LOOK = 0.1  # seconds between two reads by a process that follows a task
+
+
+@dataclass(frozen=True)
+class Progress:
+    """The progress of a task: `done` of `total` steps, and a note for people.
+
+    `total` is None while it is not known. `ended` says whether the task has ended, with success or
+    without.
+    """
+
+    done: int
+    total: int | None
+    note: str = ""
+    ended: bool = False
+
+    @property
+    def fraction(self) -> float:
+        """The part that is done, 0.0 to 1.0.
+
+        1.0 when there is nothing to do; 0.0 while the total is not known.
+        """
+        if self.total is None:
+            return 0.0
+        return self.done / self.total if self.total else 1.0
+
+
+_ENDED = Progress(1, 1, ended=True)
+
+
+def read(result: AsyncResult[Any]) -> Progress | None:
+    """Return the last progress of the task, or that it has ended; None before the first report.
+
+    Any process that knows the task's id can ask, except with the backend `rpc://`: see `follow`.
+    """
+    # One fetch, instead of `.state` and then `.info`, because the task may end between the two.
+    return _told(result.backend.get_task_meta(result.id))
+
+
+def follow(result: AsyncResult[Any], timeout: float) -> Iterator[Progress]:
+    """Yield the progress of a task, as the task reports it, until it has ended.
+
+    For the process that has sent the task. The last value has `ended`; after it `result.get()`
+    returns, or raises, at once. Raises celery.exceptions.TimeoutError when the task has not ended
+    after `timeout` seconds.
+    """
+    deadline = time.monotonic() + timeout
+    last = None
+    while last is None or not last.ended:
+        if time.monotonic() > deadline:
+            raise TimeoutError(
+                f"task {result.id} did not end within {timeout:g} s: its last progress is {last}"
+            )
+        for told in _listen(result) if isinstance(result.backend, RPCBackend) else _look(result):
+            if told not in (None, last):
+                last = told
+                yield told
+
+
+def _look(result: AsyncResult[Any]) -> list[Progress | None]:
+    told = read(result)
+    if told is None or not told.ended:
+        time.sleep(_LOOK)
+    return [told]
+
+
+def _listen(result: AsyncResult[Any]) -> list[Progress | None]:
+    """Return the progress that has arrived over `rpc://` within `_LOOK` seconds.
+
+    With `rpc://` a report is a message to the process that has sent the task. The message arrives
+    once and cannot be requested again.
+    """
+    heard: list[Progress | None] = []
+
+    def hear(meta: dict[str, Any]) -> None:
+        if meta["task_id"] == result.id:
+            heard.append(_told(meta))
+
+    with suppress(TimeoutError):
+        result.get(timeout=_LOOK, propagate=False, on_message=hear)
+        heard.append(_ENDED)
+    return heard
+
+
+def _told(meta: dict[str, Any]) -> Progress | None:
+    if meta["status"] in READY_STATES:
+        return _ENDED
+    if meta["status"] != STATE:
+        return None
+    told = meta["result"]
+    return Progress(told["done"], told["total"], told["note"])
