@@ -34,6 +34,7 @@ VERBS = {
     "logs": "warren.cli.logs_verb:logs",
     "reload": "warren.cli.reload_verb:reload",
     "call": "warren.cli.call_verb:call",
+    "watch": "warren.cli.watch_verb:watch",
     "check": "warren.cli.configuration:check",
     "show-config": "warren.cli.configuration:show_config",
 }

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import re
 import sys
 from collections.abc import Iterator
 from contextlib import contextmanager, redirect_stdout
@@ -19,55 +18,18 @@ from warren.app.queues import queues_of
 from warren.broker.connect import reach
 from warren.broker.unroutable import NoRoute
 from warren.cli.import_notice import TIMEOUT, importing
+from warren.cli.parameter_types import Moment, Wait
 from warren.cli.privileges import Verb
 from warren.cli.task_outcome import Unreadable, outcome, said_of, show, why
 from warren.cli.user import may_write_state
 from warren.config import Settings, load, values
-from warren.config.units import LONGEST, Unexpected, duration, json_value
+from warren.config.units import Unexpected, json_value
 from warren.errors import ConfigError, ExitCode, Unavailable
 from warren.redaction.masker import redact
 from warren.system.printable import printable
 
 #: The errors that libraries raise for options of the broker or the results that are unusable.
 _BROKEN = (ValueError, TypeError, KeyError, ImproperlyConfigured)
-
-
-class _Moment(click.ParamType[datetime]):
-    """A time in ISO 8601 with a time zone; without the zone the time would be ambiguous."""
-
-    name = "time"
-
-    def convert(
-        self, value: Any, param: click.Parameter | None, ctx: click.Context | None
-    ) -> datetime:
-        """Return the time. Fails with a usage error."""
-        try:
-            moment = datetime.fromisoformat(value)
-        except ValueError:
-            moment = None
-        if moment is None or moment.tzinfo is None:
-            self.fail(
-                f"expected a time with its zone such as 2030-01-31T06:00:00Z, found {value!r}",
-                param,
-                ctx,
-            )
-        return moment
-
-
-class _Wait(click.ParamType[float]):
-    """A duration as in the INI files; a number without a unit is seconds."""
-
-    name = "duration"
-
-    def convert(
-        self, value: Any, param: click.Parameter | None, ctx: click.Context | None
-    ) -> float:
-        """Return seconds, more than 0. Fails with a usage error."""
-        text = f"{value}s" if re.fullmatch(r"[0-9.]+", value) else value
-        try:
-            return duration(text, minimum=0.001, maximum=LONGEST)
-        except Unexpected as error:
-            self.fail(f"expected {error.expected}, found {value!r}", param, ctx)
 
 
 @click.command(cls=Verb)
@@ -88,19 +50,19 @@ class _Wait(click.ParamType[float]):
 )
 @click.option(
     "--countdown",
-    type=_Wait(),
+    type=Wait(),
     metavar="DURATION",
     help="Run the task after this time (10, 10s, 2m), not at once.",
 )
 @click.option(
     "--eta",
-    type=_Moment(),
+    type=Moment(),
     metavar="TIME",
     help="Run the task at this time: ISO 8601 with a zone, such as 2030-01-31T06:00:00Z.",
 )
 @click.option(
     "--wait",
-    type=_Wait(),
+    type=Wait(),
     metavar="DURATION",
     help="Wait this long (10, 10s, 2m) for the result and print it.",
 )

@@ -51,7 +51,7 @@ def read(result: AsyncResult[Any]) -> Progress | None:
     Any process that knows the task's id can ask, except with the backend `rpc://`: see `follow`.
     """
     # One fetch, instead of `.state` and then `.info`, because the task may end between the two.
-    return _told(result.backend.get_task_meta(result.id))
+    return progress_of(result.backend.get_task_meta(result.id))
 
 
 def follow(result: AsyncResult[Any], timeout: float) -> Iterator[Progress]:
@@ -91,7 +91,7 @@ def _listen(result: AsyncResult[Any]) -> list[Progress | None]:
 
     def hear(meta: dict[str, Any]) -> None:
         if meta["task_id"] == result.id:
-            heard.append(_told(meta))
+            heard.append(progress_of(meta))
 
     with suppress(TimeoutError):
         result.get(timeout=_LOOK, propagate=False, on_message=hear)
@@ -99,7 +99,11 @@ def _listen(result: AsyncResult[Any]) -> list[Progress | None]:
     return heard
 
 
-def _told(meta: dict[str, Any]) -> Progress | None:
+def progress_of(meta: dict[str, Any]) -> Progress | None:
+    """Return the progress in what the result backend holds of a task; None before the first report.
+
+    `meta` is the answer of Celery's `backend.get_task_meta`.
+    """
     if meta["status"] in READY_STATES:
         return _ENDED
     if meta["status"] != STATE:
