@@ -1,4 +1,6 @@
-"""When the message of a task is acknowledged: at its end, or when what follows the end is done."""
+"""When the worker acknowledges a task's message: at the task's end, or after the callbacks of the
+end.
+"""
 
 from __future__ import annotations
 
@@ -19,9 +21,9 @@ class AcknowledgedRequest(CeleryRequest):
 
     crash_counts: ClassVar[CrashCounts]
     duplicate_ticks: ClassVar[DuplicateTicks]
-    #: Whether the acknowledgement waits for what follows the end (callbacks.py).
+    #: Whether the acknowledgement waits for the callbacks of the task's end (callbacks.py).
     _acknowledgement_waits = False
-    #: Whether the worker has told the end of the task.
+    #: Whether the worker has reported the end of the task.
     told = False
 
     @cached_property
@@ -32,10 +34,11 @@ class AcknowledgedRequest(CeleryRequest):
         return context
 
     def hold(self) -> Callable[[Any], None] | None:
-        """Hold the acknowledgement back, and return what gives it. None where it is not held back.
+        """Hold the acknowledgement back; return the function that gives it later.
 
-        Cut off before, the message comes again. A task with slots is acknowledged at once, as ever:
-        its slots cool from then, and what follows the task may wait for one of them.
+        Return None where it is not held back. If the worker dies before it is given, the broker
+        delivers the message again. A task with slots is always acknowledged at once: its slots cool
+        from that moment, and a callback may wait for one of them.
         """
         if TICKETS in self.request_dict or not self.task.acks_late:
             return None
@@ -48,10 +51,11 @@ class AcknowledgedRequest(CeleryRequest):
         return done
 
     def acknowledge(self) -> None:
-        """Acknowledge the message, unless that has to wait."""
+        """Acknowledge the message, unless the acknowledgement is held back."""
         if not self._acknowledgement_waits:
             super().acknowledge()
-            # behind it: cut off before, the message comes again and runs
+            # Only now: if the worker dies before this line, the message comes again and its task
+            # runs.
             self.duplicate_ticks.ended(self.request_dict)
 
     def _acknowledge_copied(self) -> None:

@@ -1,7 +1,7 @@
 """The slots of tasks on the worker's side.
 
-The worker takes them as it admits a task, and releases them when no pool child is going to call
-with them. What comes after that is the child's side (child_slots.py).
+The worker takes slots as it admits a task, and releases them when no pool child will use them for a
+call. The child's side is in child_slots.py.
 """
 
 from __future__ import annotations
@@ -20,12 +20,13 @@ from warren.system.process import current_process
 from warren.worker.message_copy import TICKETS
 from warren.worker.task_processes import TaskProcesses, now
 
-#: Seconds until a ledger whose lock was held is asked again: long beside the wait for a lock, so
-#: that the main loop mostly runs.
+#: Seconds until the worker asks a ledger again whose lock was held. They are many more than the
+#: wait for a lock takes, so that the main loop mostly runs.
 BUSY_WAIT = 0.5
 #: Seconds until a ledger that could not be read is asked again.
 ERROR_WAIT = 1.0
-#: Seconds until a ledger is asked again when the time cannot be known: every slot is open.
+#: Seconds until the worker asks a ledger again of which every slot is open: nobody knows when one
+#: becomes free.
 UNKNOWN_WAIT = 0.1
 
 Tickets = dict[str, tuple[Ticket, ...]]
@@ -45,7 +46,7 @@ class Admission:
         self._pending: deque[tuple[str, Callable[[], object]]] = deque()
 
     def reserve(self, quotas: Quotas) -> Tickets | None:
-        """Return slots of every quota, or None; take them always in the order of their names."""
+        """Take slots of every quota, ordered by name; return None if one has too few."""
         tickets: Tickets = {}
         for name, ledger, cost in quotas:
             try:
@@ -64,18 +65,18 @@ class Admission:
         return tickets
 
     def refund(self, tickets: Tickets) -> None:
-        """Release the slots at once: no process has called with them, and none will."""
+        """Release the slots at once: no process has used them for a call, and none will."""
         for name, own in tickets.items():
             self._release(name, partial(self.ledgers[name].refund, own))
 
     def settling(
         self, task_id: str, tickets: Tickets, answer: Callable[..., Any]
     ) -> Callable[..., Any]:
-        """Return `answer` (ack or reject) with the settling of `tickets` before it.
+        """Return a function that settles `tickets` and then calls `answer` (ack or reject).
 
         This settles what a killed pool child did not settle: the outcome of its call is unknown.
-        Where a process lives on that the task has started, the slots stay open until that process
-        ends (task_processes.py).
+        While a process that the task has started still lives, the slots stay open
+        (task_processes.py).
         """
         since = now()  # Before any pool child begins with the task.
 
@@ -100,7 +101,7 @@ class Admission:
             self._release(name, partial(self.ledgers[name].reclaim, tickets, current_process()))
 
     def retry_pending(self) -> None:
-        """Release what a ledger did not take before.
+        """Release the slots whose release a ledger did not take before.
 
         Otherwise those slots would be open for as long as this worker lives.
         """

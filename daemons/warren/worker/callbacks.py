@@ -1,15 +1,15 @@
-"""What follows the end of a task that the worker itself reports.
+"""The callbacks of a task's end when the worker itself reports that end.
 
-These are error callbacks, the rest of a chain, a chord, and the task's own hooks.
+Callbacks here are error callbacks, the rest of a chain, a chord, and the task's own hooks.
 
-Celery runs them in the worker's main loop, when a task is over its time limit, is given up or is
+Celery runs them in the worker's main loop when a task exceeds its time limit, is given up or is
 revoked. A callback, or the `on_failure` and `after_return` of a task's own class, may hang or leave
 its process, and a message may name something that is no callback at all. The worker would stop, or
 keep the message's place in its prefetch for ever. So a pool child runs them, as it runs any task.
 
-The broker does not have this work: an acknowledged message is not delivered again. So the worker's
-end waits for it as for a running task (drain.py), and a connection that breaks takes it from no
-pool (pool.py).
+The broker cannot deliver a callback again once the message is acknowledged. So a worker that ends
+waits for a callback as for a running task (drain.py), and the pool keeps the callback when the
+connection breaks (pool.py).
 """
 
 from __future__ import annotations
@@ -30,35 +30,36 @@ from warren.logs.events import Event
 from warren.logs.formatter import safe_text
 from warren.logs.setup import logger
 
-#: The name under which a request's context knows its request.
+#: The attribute of a request's context that holds the request.
 OWNER = "warren_request"
 #: The least number of seconds that the hooks of a task have.
 LEAST = 10.0
-#: Seconds within which the end of a worker begins to store failures. Supervise kills the worker 10
-#: s after its deadline.
+#: A worker that ends begins to store failures only within so many seconds. Supervise kills the
+#: worker 10 s after its deadline.
 STORING = 3.0
 _FOLLOWED = ("errbacks", "chain", "chord")
 _MARKS = ("mark_as_failure", "mark_as_revoked")
-#: What Celery calls at a time limit, if the task's class has its own; the value is the position of
-#: the error among the arguments.
+#: The hooks that Celery calls at a time limit, if the task's class has its own. The value is the
+#: position of the error among the hook's arguments.
 _HOOKS = {"on_failure": 0, "after_return": 1}
 _Hooks = list[tuple[str, tuple[Any, ...]]]
 
 
 @dataclass(eq=False)
 class _Following:
-    """What follows the end of one task, from its hand-over to a pool child until it is done."""
+    """A callback of one task's end, from its hand-over to a pool child until it is done."""
 
     task_id: str
     task: str | None
-    #: Whether the message is unacknowledged until then, and is delivered again if this is not done.
+    #: Whether the message stays unacknowledged until the callback is done. Then the broker delivers
+    #: the message again if the callback is cut off.
     held: bool
-    #: Store the end of the task alone, in this process.
+    #: Stores the end of the task in this process, without any callback.
     store: Callable[[], Any] = lambda: None
 
 
 class Callbacks:
-    """Passes what follows the end of a task to `pool`, in the worker's own process."""
+    """Passes callbacks of task ends to `pool`; lives in the worker's own process."""
 
     def __init__(self) -> None:
         self.pool: Callable[[], Any] = lambda: None
@@ -67,11 +68,11 @@ class Callbacks:
 
     @property
     def running(self) -> bool:
-        """Whether the end of the worker would cut something off."""
+        """Whether a callback is unfinished, which the end of the worker would cut off."""
         return bool(self._following or self._hooks)
 
     def cut_off(self) -> None:
-        """Log what no pool child has done as the worker ends, and store the ends not stored."""
+        """Log the callbacks that the worker's end cuts off; store the task ends not stored yet."""
         by = monotonic() + STORING
         for following in list(self._following):
             self._cut_off(following, monotonic() < by)
@@ -86,16 +87,16 @@ class Callbacks:
     def _cut_off(self, following: _Following, stores: bool = True) -> None:
         self._following.discard(following)
         if following.held:
-            reason = "the worker ends before what follows the task's end was done"
+            reason = "the worker ends before the callbacks of the task were done"
             logger().warning(
                 Event.TASK_REQUEUED, task_id=following.task_id, task=following.task, reason=reason
             )
             return
-        reason = "the worker ended before it was done, and the message was acknowledged"
+        reason = "the worker ended before the callback was done, and the message was acknowledged"
         try:
             if stores:
                 following.store()  # Storing it once more does no harm.
-        # Whatever keeps the results, the worker ends cleanly.
+        # The worker ends cleanly, whatever error the result store raises.
         except Exception as error:  # noqa: BLE001
             reason = f"{reason}; its failure was not stored: {safe_text(error)}"
         logger().error(
@@ -111,7 +112,7 @@ class Callbacks:
         failed: Callable[[Any], None],
         **options: Any,
     ) -> None:
-        """Have a pool child call the function; one of `done` and `failed` is called then."""
+        """Let a pool child call the function; call `done` or `failed` afterwards."""
         self._following.add(following)
 
         def ended(then: Callable[[Any], None], outcome: Any) -> None:
@@ -143,7 +144,7 @@ class Callbacks:
                     setattr(task, name, self._hook(task.name, name, getattr(task, name), getpid()))
 
     def tell_failure(self, task_id: str, task: str, error: Exception, store_result: bool) -> None:
-        """Have the failure of a task stored whose message no broker has any more."""
+        """Let a pool child store the failure of a task whose message no broker has any more."""
         following = _Following(task_id, task, held=False)
         lost = partial(_lost, task, task_id)
         self._hand_over(
@@ -163,7 +164,8 @@ class Callbacks:
             task_id = arguments[_HOOKS[name] + 1]
             hooks = self._hooks.setdefault(task_id, [])
             hooks.append((name, arguments))
-            if len(hooks) == 1:  # It runs when Celery has called all hooks, for they run in order.
+            # The hooks run in order, so they are handed over when Celery has called the last one.
+            if len(hooks) == 1:
                 get_event_loop().call_soon(self._begin_hooks, task, task_id)
             return None
 
@@ -172,8 +174,8 @@ class Callbacks:
     def _begin_hooks(self, task: str, task_id: str) -> None:
         hooks = self._hooks.pop(task_id)
         name, arguments = hooks[0]
-        # A hook that hangs has as long as the task had, or LEAST. However it ends, nothing else is
-        # affected.
+        # A hook that hangs may take as long as the task, and at least LEAST. However the hook ends,
+        # nothing else is affected.
         limit = max(LEAST, arguments[_HOOKS[name]].args[0])
         lost = partial(_lost, task, task_id)
         following = _Following(task_id, task, held=False)
@@ -221,7 +223,7 @@ def run_hooks(task: str, task_id: str, hooks: _Hooks) -> None:
         except (SystemExit, KeyboardInterrupt):
             # The pool also ends a hook that takes too long in this way; the worker reports it.
             raise
-        except BaseException as error:  # noqa: BLE001  it may do anything
+        except BaseException as error:  # noqa: BLE001  a hook may raise anything
             reason = f"{name}: {safe_text(error)}"
             logger().error(Event.CALLBACKS_FAILED, task_id=task_id, task=task, reason=reason)
 
@@ -239,7 +241,7 @@ def begin_child(backend: Any) -> None:
 
 
 def tell(name: str, task_id: str, cause: Any, fields: dict[str, Any], store_result: bool) -> None:
-    """Report the end, in a pool child, and do what follows it."""
+    """Report the end of a task and run its callbacks, in a pool child."""
     try:
         getattr(current_app.backend, name)(
             task_id, cause, request=Context(fields), store_result=store_result

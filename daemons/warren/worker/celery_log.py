@@ -19,14 +19,15 @@ def quieten() -> None:
     # At the level debug this logger prints the arguments of tasks.
     logging.getLogger("celery.pool").setLevel(logging.INFO)
     logging.getLogger("celery.backends.base").addFilter(_is_news)
-    # It writes two lines at each pause of a queue; a full quota pauses many times a second.
+    # This logger writes two lines at each pause of a queue. A full quota pauses its queue many
+    # times a second.
     logging.getLogger("celery.worker.consumer.consumer").setLevel(logging.WARNING)
 
 
 def _is_news(record: logging.LogRecord) -> bool:
     """Return whether a line is about anything but an attempt to store a result.
 
-    Celery logs a traceback for each attempt; result_storing.py says it once.
+    Celery logs a traceback for each attempt. result_storing.py logs one line for a row of attempts.
     """
     return not str(record.msg).startswith("Failed operation %s. Retrying")
 

@@ -37,7 +37,7 @@ class ChildSlots:
     def before(self, task: Any = None, **_: Any) -> None:
         """Take the slots over from the worker."""
         if task.request.is_eager:
-            return  # Another task runs this one itself, with `apply`: the slots are that task's.
+            return  # Another task runs this one by `apply`. The slots belong to that other task.
         self._task_id, self._admitted = task.request.id, ""
         self._since = now()
         quotas = self.settings.quotas_of(task.name)
@@ -45,9 +45,9 @@ class ChildSlots:
             return
         mine = False
         try:
-            # The gate of this worker wrote the tickets. A governed task that came another way, or
-            # with tickets that are not whole, ends below like a task whose slot was released:
-            # without slots no task calls.
+            # The gate of this worker wrote the tickets. A governed task may have come another way,
+            # or with damaged tickets. It ends below, like a task whose slot was released: no task
+            # calls without slots.
             given = task.request.get(TICKETS)
             tickets = {name: [Ticket(*ticket) for ticket in given[name]] for name in quotas}
             mine = all(
@@ -56,10 +56,10 @@ class ChildSlots:
         except LEDGER_ERRORS as error:
             logger().error(Event.LEDGER_BUSY, reason=str(error), consequence="the task is requeued")
         finally:
-            # The slot was released by the worker, or reaped as a dead worker's; another task may
-            # have it by now. A receiver of this signal cannot stop the task, whatever it raises
-            # (a soft time limit, too). Ending this process can, and the message goes back
-            # to the broker as for any lost process.
+            # The worker has released the slot, or the watchdog has reaped it as a dead worker's.
+            # Another task may have it by now. A receiver of this signal cannot stop the task,
+            # whatever it raises (a soft time limit, too). So end this process. The message then
+            # goes back to the broker, as after any lost process.
             if not mine:
                 os.kill(os.getpid(), signal.SIGKILL)
         client.held.set(tickets)
@@ -68,7 +68,7 @@ class ChildSlots:
     def enter(self, name: str) -> bool:
         """Return whether this call of a governed task's body is the admitted one.
 
-        It is so once for each admission.
+        Each admission allows one such call.
         """
         mine, self._admitted = self._admitted == name, ""
         return mine
@@ -76,18 +76,18 @@ class ChildSlots:
     def after(self, task_id: str | None = None, state: str | None = None, **_: Any) -> None:
         """Settle the slots that no `with quota(...).call()` has used.
 
-        The task may have called all the same.
+        The task may have called without `quota`.
         """
         if task_id != self._task_id:
-            # This is the end of a task that this process's own task runs with `apply`: the slots
-            # are still needed.
+            # The task that ends was run by another task, by `apply`. That other task still needs
+            # the slots.
             return
         tickets = client.held.get() or {}
         client.held.set(None)
         client.settle_cut_off()
         if tickets and has_descendants(self._since):
-            # Processes that the task has started and left behind may make the call yet. The worker
-            # settles these slots when the processes have ended.
+            # Processes that the task has left behind may still make the call. The worker settles
+            # these slots when those processes have ended.
             return
         for name, own in tickets.items():
             try:

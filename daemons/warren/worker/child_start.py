@@ -1,4 +1,4 @@
-"""What Warren does as a pool child starts, in its order."""
+"""Warren's steps at the start of a pool child, in their order."""
 
 from __future__ import annotations
 
@@ -29,7 +29,8 @@ class ChildStart:
     def begin(self, **_: Any) -> None:
         """Begin a pool child: the guard of its tasks, its tie to the worker, its empty crash note.
 
-        Each step runs whatever the one before it raises; Celery logs the error of a receiver.
+        Each step runs even if the step before it raised an error. Celery logs the error of a
+        receiver.
         """
         try:
             self._task_guard.begin_child()
@@ -40,16 +41,16 @@ class ChildStart:
                 self._crash_counts.begin_child()
 
     def _tie_to_worker(self) -> None:
-        """Have the child end with its worker, so that no process calls with a slot whose owner
-        looks dead; and give it back what the worker's own loop does without.
+        """Let the child end with its worker, and give the child back what the worker's own loop
+        does without. No process may call with a slot whose owner looks dead.
         """
         die_with_parent(signal.SIGKILL, self._worker)
-        # What the worker does at this signal is not the child's to do.
+        # The worker's handler of this signal must not run in the child.
         signal.signal(signal.SIGQUIT, signal.SIG_DFL)
         task_forks.begin_child()
         callbacks.begin_child(current_app.backend)
         use(current_app, Kind.SENDER)  # a child sends tasks, and waits for the confirmations
         # A task that has run must not fail because its result cannot be stored just now (full
-        # disk): the child waits for room, unacknowledged, so a stop meanwhile requeues the task.
-        # Not so the parent, whose loop must not wait.
+        # disk). So the child waits for room. The message stays unacknowledged, so a stop meanwhile
+        # requeues the task. The parent's loop must not wait like this.
         current_app.backend.always_retry = True

@@ -1,6 +1,6 @@
 """The task by which Celery waits for the parts of a chord.
 
-It looks again after a pause, whatever interval it was given.
+It always pauses before it looks again, whatever interval the message or a setting gives.
 """
 
 from __future__ import annotations
@@ -13,8 +13,8 @@ from celery import Task
 from warren.worker.message_copy import FIRST_PAUSE, pause_before
 
 _NAME = "celery.chord_unlock"
-#: The longest pause in seconds between two looks, when no longer one was asked for; Celery's own
-#: interval.
+#: The longest pause in seconds between two looks, unless a longer interval was asked for. It is
+#: Celery's own interval.
 LONGEST = 1.0
 
 

@@ -1,6 +1,7 @@
 """Which of its queues a worker takes from.
 
-A quota pauses a queue for a while; remote control cancels a queue until it adds it again.
+A quota pauses a queue for a while. Remote control cancels a queue until remote control adds the
+queue again.
 """
 
 from __future__ import annotations
@@ -14,19 +15,20 @@ class TakenQueues(CeleryConsumer):
     """Celery's consumer, which knows why it does not take from a queue."""
 
     def __init__(self, *arguments: Any, **options: Any) -> None:
-        #: Queues that were cancelled while the worker ran (`celery control cancel_consumer`): the
-        #: end of a pause resumes none of them.
+        #: Queues that remote control has cancelled while the worker ran (`celery control
+        #: cancel_consumer`). The end of a pause does not resume them.
         self.withdrawn: set[str] = set()
         super().__init__(*arguments, **options)
 
     def pause_task_queue(self, queue: str) -> None:
-        """Stop consuming the queue for now: it stays this worker's."""
+        """Stop consuming the queue for now; the worker will resume it."""
         super().cancel_task_queue(queue)
 
     def cancel_task_queue(self, queue: str) -> None:
         """Stop consuming the queue, by remote control."""
         self.withdrawn.add(queue)
-        # The connection was lost meanwhile: the next one does not consume the queue.
+        # The connection was lost meanwhile. The worker does not consume the queue over the next
+        # one.
         if self.task_consumer is None:
             self.app.amqp.queues.deselect(queue)
         else:

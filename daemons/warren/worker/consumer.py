@@ -44,10 +44,10 @@ class Consumer(ConnectedConsumer):
         self._stages = stages
         self._dead_letters = dead_letters
         self._unknown_tasks = unknown_tasks
-        #: Messages delivered to this process so far; the supervisor takes a worker that is
-        #: connected and gets none for stuck.
+        #: Messages delivered to this process so far. To the supervisor a worker is stuck that is
+        #: connected and gets no messages.
         self.taken = 0
-        #: How many of them the worker rejected.
+        #: How many of these messages the worker has rejected.
         self.rejected = 0
         self.pending_answers = PendingAnswers(self)
         #: Keeps a message that was found well formed in memory, and runs it when it is due.
@@ -78,7 +78,7 @@ class Consumer(ConnectedConsumer):
             except errors:
                 current_message.clear()
                 raise
-            # Not at an error of another kind: that one ends the worker, and the message is to
+            # Not at an error of another kind: such an error ends the worker, and the message is to
             # blame.
             current_message.clear()
 
@@ -95,13 +95,13 @@ class Consumer(ConnectedConsumer):
             handle(message)
 
     def unsendable(self, message: Any) -> None:
-        """Reject a task that is due later and cannot go back to the broker, when too many are kept
-        already.
+        """Reject a task that is due later, cannot go back to the broker, and finds no room in
+        memory.
         """
         self._reject(
             message,
-            "expected a task that can be sent back until it is due, found what no copy can be "
-            "made of",
+            "expected a task that can be sent back until it is due, found a message that cannot "
+            "be copied",
             None,
         )
 
@@ -125,9 +125,7 @@ class Consumer(ConnectedConsumer):
         self._reject(message, f"expected {expected}, found: {exc}", exc)
 
     def on_unknown_task(self, body: Any, message: Any, exc: BaseException) -> None:
-        """Send a task on that no module of this worker registers, or reject it and tell those who
-        wait for its result.
-        """
+        """Requeue a task that this worker does not know, or reject it and store its failure."""
         headers = message.headers or {}
         if self._unknown_tasks.send_on(self, message):
             return

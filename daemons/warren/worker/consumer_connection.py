@@ -1,4 +1,4 @@
-"""Celery's consumer at its connection: it says why it has none, and writes heartbeats meanwhile."""
+"""The connection of Celery's consumer: logs why there is none, and writes heartbeats meanwhile."""
 
 from __future__ import annotations
 
@@ -25,11 +25,11 @@ _REFUSED_PAUSE = 2
 
 
 class ConnectedConsumer(TakenQueues):
-    """Celery's consumer, which no error of its connection ends.
+    """Celery's consumer, which continues after any error of its connection.
 
     `write_heartbeat` is called at least once a second while the broker is away. `refuse_queue` is
-    called with the name of a queue that RabbitMQ does not let the worker declare, and the error; it
-    raises what ends the worker.
+    called when RabbitMQ does not let the worker declare a queue, with the queue's name and the
+    error; it raises the exception that ends the worker.
     """
 
     def __init__(
@@ -48,7 +48,7 @@ class ConnectedConsumer(TakenQueues):
         super().__init__(*arguments, **options)
 
     def ensure_connected(self, conn: Any) -> Any:
-        """Connect, however long it takes: a restart of the worker does not end an outage of the
+        """Connect, however long that takes. A restart of the worker would not end an outage of the
         broker.
         """
 
@@ -81,9 +81,9 @@ class ConnectedConsumer(TakenQueues):
                     callback=waiting,
                 )
             except (*conn.connection_errors, *conn.channel_errors) as error:
-                # kombu gives up at a refused password or a missing virtual host. While an operator
-                # changes them the running tasks continue; the end of the worker would cut them
-                # off, and mend nothing.
+                # kombu gives up at a refused password or a missing virtual host. The running tasks
+                # continue until an operator has corrected that. To end the worker would cut the
+                # tasks off, and correct nothing.
                 failed(error, _REFUSED_PAUSE)
                 conn.maybe_switch_next()
                 for _ in range(_REFUSED_PAUSE):
@@ -95,7 +95,7 @@ class ConnectedConsumer(TakenQueues):
         return connected
 
     def on_connection_error_after_connected(self, exc: BaseException) -> None:
-        """Take in that the connection broke: running tasks continue, and their messages come
+        """Handle a broken connection: running tasks continue, and their messages are delivered
         again.
         """
         refused = isinstance(exc, self.channel_errors)
@@ -104,7 +104,7 @@ class ConnectedConsumer(TakenQueues):
             reason=str(exc) or type(exc).__name__,
             remedy=remedy(str(exc)) if refused else None,
         )
-        # To close what is broken, Redis' transport waits for some answers.
+        # Write it now: as Redis' transport closes the broken connection it waits for some answers.
         self._write_heartbeat()
         try:
             super().on_connection_error_after_connected(exc)
@@ -115,11 +115,11 @@ class ConnectedConsumer(TakenQueues):
             logger().warning(
                 Event.BROKER_LOST, reason=str(error), consequence="the worker connects again"
             )
-        if refused:  # and would be again at once: to connect is not what fails
+        if refused:  # otherwise refused again at once, as connecting succeeds
             self._pause()
 
     def on_connection_error_before_connected(self, exc: BaseException) -> None:
-        """Take in that Redis takes the connection, and refuses what is asked over it."""
+        """Handle a Redis that accepts the connection and then refuses the commands."""
         logger().warning(
             Event.BROKER_LOST, reason=str(exc) or type(exc).__name__, remedy=remedy(str(exc))
         )
@@ -132,10 +132,10 @@ class ConnectedConsumer(TakenQueues):
             time.sleep(1)
 
     def connect(self) -> Any:
-        """Connect, and declare every queue of the settings: also those that another host's worker
-        consumes.
+        """Connect, and declare every queue of the settings, also those that only other hosts
+        consume.
 
-        Celery binds all of them for delayed delivery, and gives that up where one is missing.
+        Celery binds all of these queues for delayed delivery. If one is missing it binds none.
         """
         connection = super().connect()
         ask_for_raisable(self.app, connection)
@@ -145,9 +145,9 @@ class ConnectedConsumer(TakenQueues):
             except ChannelError as error:
                 self._refuse_queue(queue.name, error)
         if connection.transport.driver_type == "amqp":
-            # Before there is a dead letter: RabbitMQ would log each question for a queue that is
-            # not there. Without the permission the worker continues; what it rejects is kept on
-            # this host.
+            # Declare it before there is a dead letter: RabbitMQ logs each passive declaration of a
+            # queue that is not there. Without the permission the worker continues, and keeps the
+            # messages that it rejects on this host.
             channel = connection.channel()
             with suppress(ChannelError):
                 declare_rejected(channel, self.app.conf.task_default_queue_type)
@@ -156,11 +156,9 @@ class ConnectedConsumer(TakenQueues):
         return connection
 
     def on_close(self) -> None:
-        """Drop what no pool child has taken up, as the connection is over: the broker delivers it
-        again.
-        """
+        """Drop the tasks that no pool child has begun: the broker will deliver them again."""
         with suppress(*self.connection_errors, *self.channel_errors):
-            self.pool.hear()  # a task that has begun is none of those
+            self.pool.hear()  # a task that has begun is not dropped
         waiting = tuple(reserved_requests - active_requests)
         super().on_close()
         for request in waiting:

@@ -1,4 +1,4 @@
-"""The step of Celery's consumer by which the main loop calls Warren's part of the worker."""
+"""The step by which the main loop of Celery's consumer calls Warren's part of the worker."""
 
 from __future__ import annotations
 
@@ -28,7 +28,7 @@ def step_of(
             self.entry = consumer.timer.call_repeatedly(STEP, step, (consumer,))
 
         def stop(self, consumer: Any) -> None:
-            # Celery starts the step again at each reconnection: two timers at once would act for a
+            # Celery starts the step again at each reconnection. A second timer would act for the
             # connection that is gone.
             if self.entry is not None:
                 self.entry.cancel()

@@ -1,7 +1,7 @@
 """Celery's worker within a process of Warren's.
 
-It sends the signals that Celery's own program would send, for the receivers that task modules
-connect.
+It sends the signals that Celery's own program would send, because task modules may have connected
+receivers to them.
 """
 
 from __future__ import annotations

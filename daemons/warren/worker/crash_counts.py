@@ -1,8 +1,9 @@
 """Which tasks were running when their worker died.
 
 A task that ends its worker must not do so for ever. The worker counts a lost pool child in the
-message (request.py). When the worker itself is killed no process is left to count, and not every
-broker does. So each child notes in a file what it runs, and the worker's successor reads that.
+message (request.py). When the worker itself is killed, no process is left that could count, and not
+every broker counts. So each child notes in a file what it runs, and the worker's successor reads
+that.
 """
 
 from __future__ import annotations
@@ -24,21 +25,21 @@ from warren.system.regular_file import make_directory, open_or_make, read_regula
 #: Bytes of the file that belong to one pool child: the id of its task and the task's name, or
 #: zeros.
 _SLOT = 4096
-#: Characters of an id or a name that are kept: as JSON both of them fit, whatever they are.
+#: Characters of an id or a name that are kept: whatever characters they are, both fit as JSON.
 _KEPT = 160
-#: Characters of the name and of the routing key of a task that was acknowledged before it ran: with
-#: its id they fit as well.
+#: Characters that are kept of the name and of the routing key of a task that was acknowledged
+#: before it ran. They fit beside its id.
 _KEPT_NAME, _KEPT_KEY = 100, 64
 #: Tasks whose crashes a worker remembers; the oldest are forgotten.
 _REMEMBERED = 1000
-#: Bound here: a task may replace what the module json has.
+#: Bound here: a task may replace the functions in the module json.
 _encode = json.JSONEncoder().encode
 
 
 class CrashCounts:
     """How often a worker of this host died while it ran a task, by the task's id.
 
-    `directory` is one for all workers of the host, which count together. A crash that cannot be
+    All workers of the host share one `directory`, and so count together. A crash that cannot be
     written (full disk) is not counted, and nothing else happens.
     """
 
@@ -56,17 +57,18 @@ class CrashCounts:
         #: Tasks that died with the worker before and do not come again, as they were acknowledged
         #: before they ran: id, name and routing key.
         self.gone: list[tuple[str, str, str]] = []
-        #: Tasks whose loss a message is to carry that the broker has not confirmed.
+        #: Tasks whose loss is counted in a copy of the message that the broker has not confirmed
+        #: yet.
         self._on_way: list[str] = []
 
     def open(self, unasked: bool = False) -> None:
-        """Count what the worker before this one was running, if it did not end cleanly.
+        """Count the tasks that the worker before this one was running, if it did not end cleanly.
 
         Call it before any child is forked.
 
         `unasked`: that worker ended cleanly, and its supervisor had not told it to. A task may have
-        sent it the signal, and may do so each time it runs. So what was requeued then counts as
-        well.
+        sent the signal, and may do so each time it runs. So the tasks that were requeued at that
+        end count as well.
         """
         try:
             make_directory(self._at_work.parent)
@@ -79,8 +81,9 @@ class CrashCounts:
             )
             if died:
                 self._add(died)
-            # Clear only now: if this is cut off before, the crash counts twice, and the task has
-            # one try less. All room is taken here, so that a disk that is full later fails no note.
+            # Clear only now. If the worker dies before this, the crash counts twice, and the task
+            # has one try less. The file gets its full size here, so that notes succeed when the
+            # disk is full later.
             self._clear()
             remove_any(self._requeued)
             os.posix_fallocate(self._file, 0, _SLOT * self._processes)
@@ -113,12 +116,12 @@ class CrashCounts:
             noted = json.loads(os.pread(self._file, _SLOT, _SLOT * index).rstrip(b"\0"))
             return bool(task_id) and isinstance(noted, list) and noted[:1] == [task_id[:_KEPT]]
         except (OSError, ValueError, RecursionError):
-            return False  # There is no note, or a process has written over it.
+            return False  # There is no note, or some process has written other bytes over it.
 
     # -- losses that no message carries ------------------------------------------------------------
 
     def count(self, task_id: str) -> int:
-        """Count a loss of the task here, for the broker delivers its message unchanged.
+        """Count a loss of the task here, because the broker delivers the message unchanged.
 
         Return how many losses this host knows.
         """
@@ -126,19 +129,20 @@ class CrashCounts:
         return self.of(task_id)
 
     def lost_unheard(self, index: int, task_id: str) -> None:
-        """Count the task if the dead pool child with this index had begun it unheard.
+        """Count the task if the dead pool child with this index had begun it and the worker had not
+        heard.
 
-        The connection by which the task came was lost before, so the worker could not hear of the
+        The task's connection was lost before it began, so Celery no longer listened for its
         beginning.
         """
         if self.began(index, task_id):
-            reason = "its process was lost, and before that the connection by which it came"
+            reason = "the connection that delivered the task was lost, and then its process"
             logger().warning(
                 Event.TASK_REQUEUED, task_id=task_id, crashes=self.count(task_id), reason=reason
             )
 
     def on_way(self, task_id: str) -> None:
-        """Note that a copy of the task's message is to carry its loss."""
+        """Note that the task's loss is counted in a copy that is on its way to the broker."""
         self._on_way.append(task_id)
 
     def carried(self, task_id: str) -> None:
@@ -147,7 +151,7 @@ class CrashCounts:
             self._on_way.remove(task_id)
 
     def disconnected(self) -> None:
-        """Count what no copy has carried: the broker delivers those messages unchanged."""
+        """Count each loss whose copy is unconfirmed: the broker delivers the message unchanged."""
         on_way, self._on_way = self._on_way, []
         if on_way:
             self._count_all(on_way)
@@ -183,7 +187,7 @@ class CrashCounts:
     def _left(self) -> Iterator[tuple[str, str, str | None]]:
         content = os.pread(self._file, os.fstat(self._file).st_size, 0)
         for start in range(0, len(content), _SLOT):
-            # There is no task, or half a note that a power cut has left.
+            # There is no task, or a power cut has left half a note.
             with suppress(ValueError, TypeError):
                 task_id, name, *key = json.loads(content[start : start + _SLOT].rstrip(b"\0"))
                 yield str(task_id), str(name), str(key[0]) if key else None
@@ -194,7 +198,7 @@ class CrashCounts:
     # -- in the pool children ----------------------------------------------------------------------
 
     def begin_child(self) -> None:
-        """Clear the note: it is a lost child's, whose task the worker has counted."""
+        """Clear the note of the lost child before this one, whose task the worker has counted."""
         self._note(b"")
 
     def task_began(self, task: Any = None, **_: Any) -> None:
@@ -214,11 +218,11 @@ class CrashCounts:
             self._note(b"")
 
     def _note(self, text: bytes) -> None:
-        # What was written outlives the process. The whole slot is written, so no older note shows
-        # through.
+        # The written bytes outlive the process. The whole slot is written, so nothing of an older
+        # note remains.
         with suppress(OSError):
             if os.fstat(self._file).st_ino != self._inode:
-                return  # A task has closed the file, and its descriptor number is another file's.
+                return  # A task has closed the file, and the number is another file's by now.
             os.pwrite(self._file, text.ljust(_SLOT, b"\0"), _SLOT * current_process().index)
 
 
@@ -234,4 +238,4 @@ def _read(path: Path) -> dict[str, int]:
         said = json.loads(read_regular(path)[0])
         return {str(task_id): int(count) for task_id, count in said.items()}
     except (OSError, ValueError, TypeError, AttributeError, RecursionError):
-        return {}  # There is none yet, or it was damaged: then the count begins again.
+        return {}  # There is no file yet, or it was damaged: then the count begins again.

@@ -1,11 +1,11 @@
 """Which message the worker itself was handling when it died.
 
-A message that kills its worker must not do so for ever. What pool children run is counted by
-crash_counts.py. Before a message has come to a child the worker's main loop looks at it, and no
-process is left to count when the worker is killed (out of memory, hung) or ends on an error. So the
-message is noted, in a file that outlives the process, before anything looks into it; the worker's
-successor counts what was noted. The file is written, not mapped: a task may truncate it, and a
-store into a page that is gone would end the worker.
+A message that kills its worker must not do so for ever. crash_counts.py counts the tasks that pool
+children run. But before a message comes to a child, the worker's main loop looks at it. When the
+worker is killed then (out of memory, hung) or ends on an error, no process is left to count. So the
+worker notes the message in a file before anything looks into it. The file outlives the process, and
+the worker's successor counts the noted message. The file is written, not mapped: a task may
+truncate it, and a store into a page that is gone would end the worker.
 """
 
 from __future__ import annotations
@@ -22,12 +22,13 @@ from warren.logs.setup import logger
 from warren.system.atomic_write import replace_file
 from warren.system.regular_file import make_directory, open_or_make, read_regular
 
-#: Crashes after which a message is rejected. An innocent message would have to be the current one,
-#: for some hundred microseconds, at each of them.
+#: Crashes after which a message is rejected. A message is the current one for some hundred
+#: microseconds. An innocent message would have to be the current one at each of the crashes.
 MOST_CRASHES = 3
 #: Bytes of the note: the message's key, or zeros.
 _KEY = 16
-#: Bytes of a body that make its key, together with its length and the message's id.
+#: Bytes of a body that go into the message's key, together with the body's length and the message's
+#: id.
 _SEEN = 4096
 #: Messages whose crashes are remembered; the oldest are forgotten.
 _REMEMBERED = 1000
@@ -36,7 +37,7 @@ _REMEMBERED = 1000
 class CurrentMessage:
     """The message that one worker is handling.
 
-    `directory` is one for all workers of the host, which count together.
+    All workers of the host share one `directory`, and so count together.
     """
 
     def __init__(self, directory: Path, program: str) -> None:
@@ -51,9 +52,9 @@ class CurrentMessage:
         self._owner = os.getpid()
 
     def open(self) -> None:
-        """Count what the worker before this one was handling.
+        """Count the message that the worker before this one was handling.
 
-        What cannot be written is not counted.
+        A crash that cannot be written is not counted.
         """
         try:
             make_directory(self._path.parent)
@@ -74,7 +75,7 @@ class CurrentMessage:
         if int(key, 16):
             own[key] = own.pop(key, 0) + 1  # The newest stand last.
             replace_file(self._counts, json.dumps(dict(list(own.items())[-_REMEMBERED:])))
-        self.clear()  # Clear only now: if this is cut off before, the crash counts twice.
+        self.clear()  # Clear only now: if the worker dies before, the crash counts twice.
         for path in self._counts.parent.glob("*.current-message-counts"):
             for known, count in _read(path).items():
                 self._counted[known] = self._counted.get(known, 0) + count
@@ -94,7 +95,7 @@ class CurrentMessage:
     def _store(self, note: bytes) -> None:
         """Write the note.
 
-        Whatever has become of the file, nothing stops: the file is made again, or this crash is not
+        A missing or damaged file stops nothing: the file is made again, or this crash is not
         counted.
         """
         self._current = note
@@ -124,7 +125,7 @@ class CurrentMessage:
         self._identity = status.st_dev, status.st_ino
 
     def refusal(self) -> str:
-        """Return why the current message is not looked at; empty when it may be."""
+        """Return why the worker must not look into the current message; empty when it may."""
         crashes = self._counted.get(self._current.hex(), 0) if self._counted else 0
         if crashes < MOST_CRASHES:
             return ""
@@ -156,4 +157,4 @@ def _read(path: Path) -> dict[str, int]:
     try:
         return {str(key): int(count) for key, count in json.loads(read_regular(path)[0]).items()}
     except (OSError, ValueError, TypeError, AttributeError, RecursionError):
-        return {}  # There is none yet, or it was damaged: then the count begins again.
+        return {}  # There is no file yet, or it was damaged: then the count begins again.

@@ -29,7 +29,7 @@ from warren.worker.task_fields import queue_by_key
 
 #: Seconds between two writes of the heartbeat.
 HEARTBEAT = 1.0
-#: The end of a task that died with its worker and does not come again.
+#: The reason in the failure of a task that died with its worker and does not come again.
 _GONE = WorkerLostError(
     "the worker died while it ran, and it was acknowledged before it ran (acks_late = False)"
 )
@@ -49,7 +49,7 @@ class Worker:
         self._last_heartbeat, self._last_news = 0.0, ("", 0)
 
     def start(self) -> ExitCode:
-        """Run until the worker is told to stop; return the exit code.
+        """Run the worker until somebody stops it; return the exit code.
 
         Raises Unavailable when the broker refuses a queue.
         """
@@ -64,7 +64,7 @@ class Worker:
         return self._end_daemon()
 
     def _open(self) -> None:
-        """Take up what the worker before this one has left on disk."""
+        """Load what the worker before this one has left on disk."""
         self.parts.ledgers.configure()
         self.parts.crash_counts.open(unasked=bool(os.environ.pop(UNASKED, "")))
         self._tell_gone()
@@ -72,9 +72,7 @@ class Worker:
         self.parts.revokes.open()
 
     def _tell_gone(self) -> None:
-        """Tell the end of each task that died with the worker before this one, and that no broker
-        has any more.
-        """
+        """Report the failure of each task that died with the last worker and that no broker has."""
         queue_of = queue_by_key(self.settings)
         for task_id, name, key in self.parts.crash_counts.gone:
             logger().error(
@@ -104,14 +102,14 @@ class Worker:
             loglevel=logging.getLogger().level,
             without_gossip=True,
             without_mingle=True,
-            # Worker heartbeats are events; published while the broker blocks publishers they freeze
-            # the main loop.
+            # Celery's worker heartbeats are events. If they are published while the broker blocks
+            # publishers, they freeze the main loop.
             without_heartbeat=True,
             ready_callback=self._ready,
         )
 
     def _leave_cancelled_queues(self, app: Celery) -> None:
-        """Take from no queue that remote control has cancelled for this worker."""
+        """Stop consuming the queues that remote control has cancelled for this worker."""
         cancelled = self.parts.cancelled.take_up(self.options.queues, self.options.remote_control)
         self._controller.consumer.withdrawn |= cancelled
         app.amqp.queues.deselect(cancelled)
@@ -121,8 +119,8 @@ class Worker:
         self.parts.task_processes.begin(lambda: controller.pool.info["processes"])
         self.parts.callbacks.pool = lambda: controller.pool
         controller.start()
-        # Celery catches what ends its main loop, logs it and stops gracefully: to the supervisor
-        # that must not look like a stop that was asked for.
+        # Celery catches the error that ends its main loop, logs it and stops gracefully. To the
+        # supervisor this must not look like a stop that was asked for.
         if controller.exitcode and self.code == ExitCode.OK and not self._refusal:
             self.code = ExitCode.SOFTWARE
             logger().critical(
@@ -130,7 +128,7 @@ class Worker:
             )
 
     def _close(self) -> None:
-        """End what the tasks have started, and write down what the next worker needs to know."""
+        """End the processes that tasks have started; write down what the next worker needs."""
         self.parts.task_processes.end()
         self.parts.crash_counts.forget(self.parts.drain.requeued)
         if self.code == ExitCode.OK and self.daemon.stopping and not self.daemon.kept:
@@ -147,8 +145,8 @@ class Worker:
     # -- called by Celery --------------------------------------------------------------------------
 
     def _refuse_queue(self, queue: str, error: Exception) -> None:
-        # Unlike a refused login this is mended at the queue or in the settings, and a restart is
-        # what takes up both.
+        # A refused login is corrected at the broker. A refused queue is corrected at the queue or
+        # in the settings, and a restart takes up either correction.
         self._refusal = refusal(self.settings, queue, error)
         raise WorkerShutdown(int(ExitCode.UNAVAILABLE)) from error
 
@@ -157,12 +155,13 @@ class Worker:
         logger().info(Event.READY, queues=queues, concurrency=self.options.concurrency)
         self._controller.on_consumer_ready(consumer)
         self._store_gone()
-        # Of what others heard since the start; from now on this worker hears for itself.
+        # Load the revokes that others heard since the start. From now on this worker hears them
+        # itself.
         self.parts.revokes.look()
 
     def _store_gone(self) -> None:
-        """Have the failures of those that are gone stored by a pool child: a server that does not
-        answer holds up no start.
+        """Let a pool child store these failures, so that a silent result server does not delay the
+        start.
         """
         gone = self.parts.crash_counts.gone
         for task_id, name, _ in gone:
@@ -191,9 +190,10 @@ class Worker:
         self.write_heartbeat(consumer)
 
     def write_heartbeat(self, consumer: Any) -> None:
-        """Write the heartbeat, at most each HEARTBEAT seconds unless there are news.
+        """Write the heartbeat when its details have changed, otherwise at most every HEARTBEAT
+        seconds.
 
-        Without a consumer the broker is away: then only the end of the worker is looked for.
+        Without a consumer the broker is away. Then the worker only looks whether it must end.
         """
         if consumer is None:
             if self.daemon.reloading:  # the new settings may name another broker
@@ -201,8 +201,8 @@ class Worker:
             self._notice_end()
             self.parts.drain.step_without_broker(self._controller.consumer)
         doing = "stopping" if self.parts.drain.begun else "ready" if consumer else "connecting"
-        # The supervisor waits for the outcome of a reload, and should not take a slow connection
-        # for a loop that hangs.
+        # The supervisor waits for the outcome of a reload. A slow connection must not look to it
+        # like a loop that hangs.
         news = (doing, self.daemon.reloads)
         if time.monotonic() - self._last_heartbeat < HEARTBEAT and news == self._last_news:
             return
@@ -251,8 +251,8 @@ class Worker:
             self.settings = settings
             self.daemon.took(settings)
             return
-        # The supervisor starts the worker again with the new settings; the pool cannot change its
-        # tasks' gates while they run.
+        # The supervisor starts the worker again with the new settings, because the pool cannot
+        # change the gates of tasks while it runs.
         self.code = ExitCode.RESTART
         logger().info(
             Event.RELOADED, consequence="running tasks finish, then the worker starts again"

@@ -1,8 +1,8 @@
 """Messages that no worker can run, kept where a person finds them.
 
 RabbitMQ and Redis: a queue named warren.rejected. Embedded broker: the directory broker/rejected.
-While RabbitMQ takes no messages, or where it grants its user no such queue: the directory
-`rejected` of this host's state_dir, one file for each message.
+While RabbitMQ takes no messages, or where the broker's user may not declare that queue: the
+directory `rejected` of this host's state_dir, one file for each message.
 """
 
 from __future__ import annotations
@@ -34,11 +34,11 @@ from warren.worker.requeue import Requeuer
 
 #: The header that says why, when, by whom and from which queue a message was rejected.
 WHY = "warren_rejected"
-#: Seconds until a full disk is tried again, at first and at most.
+#: Seconds until the worker tries a full disk again: the first pause and the longest.
 FIRST_PAUSE, LONGEST_PAUSE = 1.0, 60.0
-#: How many messages, of how many bytes, wait for a full disk beside the prefetch.
+#: The most messages, and the most bytes, that wait for a full disk in addition to the prefetch.
 MOST_UNKEPT, MOST_UNKEPT_BYTES = 1000, 64 * 2**20
-#: How many are tried in one step of the main loop.
+#: How many of them the worker tries in one step of the main loop.
 _BATCH = 50
 #: Characters of a reason that the header holds.
 _LONGEST = 400
@@ -61,19 +61,21 @@ class DeadLetters:
         self._directory = directory
         self._bound = Bound(directory)
         self._declare = partial(declare_rejected, queue_type=queue_type)
-        #: The messages that a full disk did not take, and the room that they have beside the
-        #: prefetch.
+        #: The messages that a full disk did not take, and their room in addition to the prefetch.
         self._unkept: deque[_Unkept] = deque()
         self._room = PrefetchRoom()
         self._pause, self._next = FIRST_PAUSE, 0.0
 
     def begin(self, consumer: Any) -> None:
-        """Begin with a new connection: what was not kept is delivered again."""
+        """Begin with a new connection: messages that were not kept are delivered again."""
         self._unkept.clear()
         self._room.begin(consumer)
 
     def step(self) -> None:
-        """Try again to keep what a full disk did not take. Called a few times a second."""
+        """Try again to keep the messages that a full disk did not take.
+
+        Called a few times a second.
+        """
         if not self._unkept or time.monotonic() < self._next:
             return
         for _ in range(min(_BATCH, len(self._unkept))):
@@ -106,10 +108,11 @@ class DeadLetters:
             }
             self._requeuer.send(message, "", REJECTED, done, **options)
             if (bound := getattr(message.channel, "bound_rejected", None)) is not None:
-                bound()  # Redis has it; on RabbitMQ the queue itself is bounded.
+                bound()  # Redis has it by now. On RabbitMQ the queue bounds itself.
         except self._requeuer.lost:
             raise  # The broker still has the message, and delivers it again.
-        # What cannot be run may well be what cannot be sent: too large, no text, too deep.
+        # A message that cannot be run may be one that cannot be sent either: too large, no text,
+        # too deep.
         except Exception as error:  # noqa: BLE001
             logger().error(
                 Event.CANNOT_KEEP, reason=brief(error), consequence="it is kept on this host"
@@ -119,12 +122,12 @@ class DeadLetters:
     def keep_here(self, message: Any, reason: str, done: Callable[[], Any]) -> None:
         """Keep the message on this host, while RabbitMQ takes no messages.
 
-        The message may not hold a place of the prefetch meanwhile.
+        Otherwise the message would take up room in the prefetch for as long.
         """
         self._keep_here(message, self._headers(message, reason), done)
 
     def adopt(self, path: Path, reason: str) -> None:
-        """Move a file, whatever it is, to this host's dead letters, and log it. Raises OSError."""
+        """Move a file of any kind to this host's dead letters, and log that. Raises OSError."""
         make_directory(self._directory)
         size = os.lstat(path).st_size
         move_away(path, reason, f"{self._directory}/{time.time_ns()}-{secrets.token_hex(4)}")
@@ -149,10 +152,11 @@ class DeadLetters:
         self._bound.added(len(content))
 
     def write(self, message: Any, write: Callable[[], None], done: Callable[[], Any]) -> None:
-        """Call `write`, then `done`.
+        """Call `write`, which keeps the message, then `done`, which acknowledges it.
 
-        What a full disk does not take stays unacknowledged, and is tried again. Back in its queue
-        the message would be delivered at once, again and again, for as long as the disk is full.
+        A message that a full disk does not take stays unacknowledged, and is tried again. If it
+        went back to its queue, the broker would deliver it again and again for as long as the disk
+        is full.
         """
         if not self._unkept:
             try:
@@ -172,9 +176,9 @@ class DeadLetters:
         self._make_room()
 
     def _make_room(self) -> None:
-        """Let good tasks continue beside the messages that wait, while these are few and small.
+        """Raise the prefetch by the messages that wait for the disk, while they are few and small.
 
-        Otherwise the messages hold places of the prefetch.
+        Otherwise these messages would take the room of tasks that can run.
         """
         room = held = 0
         for each in self._unkept:
@@ -186,7 +190,7 @@ class DeadLetters:
 
 
 class _Unkept(NamedTuple):
-    """What writes a rejected message, what acknowledges it then, and the bytes of its body."""
+    """A rejected message that is not on disk yet: its two functions, and the bytes of its body."""
 
     write: Callable[[], None]
     done: Callable[[], Any]

@@ -1,10 +1,10 @@
 """Tasks that are due later: a few wait in the worker's memory, the rest in the broker.
 
 Celery keeps each message with an ETA in the worker and raises the prefetch by one, without a limit.
-A flood of such messages fills its memory, and what is kept for long passes RabbitMQ's
-consumer_timeout or Redis' visibility_timeout. So the worker keeps only what is due soon, for that
-is exact, and a bounded number of it. Everything else goes back to the broker with the moment at
-which it is to be delivered again.
+A flood of such messages fills the worker's memory, and a message that is kept for long exceeds
+RabbitMQ's consumer_timeout or Redis' visibility_timeout. So the worker keeps only tasks that are
+due soon, because it runs them exactly on time, and only a bounded number of them. Every other
+message goes back to the broker, together with the time at which to deliver it again.
 """
 
 from __future__ import annotations
@@ -31,7 +31,7 @@ from warren.worker.task_fields import about_message
 MOST = 1000
 #: The shortest wait in the broker, in seconds.
 SHORTEST = 1.0
-#: The prefetch is raised by so many messages on their way at a time.
+#: The prefetch is raised for at most this many messages on their way to the broker.
 _STEP = 50
 
 
@@ -41,7 +41,7 @@ class DelayedTasks:
     def __init__(
         self, requeuer: Requeuer, near: float = NEAR, note: Callable[[str], object] = bool
     ) -> None:
-        """`note` is called with each queue of RabbitMQ that a message has gone to."""
+        """`note` is called with the name of each RabbitMQ queue that a message was sent to."""
         self._requeuer = requeuer
         self._note = note
         self._near = min(near, NEAR)
@@ -54,12 +54,12 @@ class DelayedTasks:
         self._refused = False
 
     def begin(self, consumer: Any) -> None:
-        """Begin with a new connection: what was kept or on its way is delivered again."""
+        """Begin with a new connection: all messages that were here or on their way come again."""
         self._consumer, self._kept, self._leaving, self._refused = consumer, [], 0, False
         self._room.begin(consumer)
 
     def postpone(self, message: Any) -> bool:
-        """Return whether the message went back to the broker, to come again when it is due."""
+        """Send the message back to the broker if it is due much later; return whether it went."""
         due = due_in(message.headers)
         if due <= 0:
             return False
@@ -74,18 +74,18 @@ class DelayedTasks:
         return False
 
     def step(self) -> None:
-        """Follow what is on its way, and the alarms of RabbitMQ. Called a few times a second."""
+        """Follow the messages on their way, and RabbitMQ's alarms. Called a few times a second."""
         self._room.make(self._wanted())
 
     def _near_here(self) -> float:
-        # A quorum queue's prefetch cannot be raised: what is kept holds a place of it.
+        # A quorum queue's prefetch cannot be raised: each message that is kept takes up room in it.
         quorum = self._consumer.app.conf.task_default_queue_type == "quorum"
         return min(self._near, SHORTEST) if quorum else self._near
 
     def send_away(self, message: Any, until: float, seconds: float) -> bool:
-        """Send the message back to the broker, which delivers it again at `until`.
+        """Send the message back to the broker, which is to deliver it again at the time `until`.
 
-        `seconds` is the time until then. Return whether the message goes.
+        `seconds` is the time until then. Return False if the message stays here.
         """
         if not source(message):
             return False
@@ -98,8 +98,8 @@ class DelayedTasks:
         name, level = delay_queues.place(source(message), seconds)
         self._leaving += 1
         self._make_room()
-        # The message is unacknowledged until the broker has the copy: whatever ends in between, the
-        # task is there.
+        # The message is unacknowledged until the broker has the copy. So the task is not lost,
+        # whatever dies in between.
         self._requeuer.send(
             message,
             "",
@@ -128,9 +128,9 @@ class DelayedTasks:
             raise
 
     def _stays(self, message: Any) -> None:
-        """Keep the task here, as RabbitMQ grants no queue for it or it cannot be sent as a copy.
+        """Keep the task here: RabbitMQ grants no queue for it, or the message cannot be copied.
 
-        Where RabbitMQ grants no queue all tasks are kept, as Celery keeps them.
+        Where RabbitMQ grants no queue, the worker keeps all such tasks, as Celery does.
         """
         self._leaving -= 1
         if self._refused or len(self._kept) < MOST:
@@ -140,10 +140,10 @@ class DelayedTasks:
             self._consumer.unsendable(message)
 
     def _make_room(self) -> None:
-        """Raise the prefetch by what is on its way: good tasks continue meanwhile.
+        """Raise the prefetch by the messages on their way, so that other tasks continue meanwhile.
 
-        It is raised by MOST, so that a flood fills no memory. It has no limit while RabbitMQ takes
-        no messages, for then none leaves.
+        It is raised by MOST at most, so that a flood does not fill the memory. While RabbitMQ takes
+        no messages there is no such limit, because no message can leave.
         """
         wanted = self._wanted()
         if wanted > self._room.raised:
@@ -157,11 +157,12 @@ class DelayedTasks:
 
 
 def away_for(due: float, kept: int, near: float) -> float:
-    """Return for how many seconds to send a task away that is due in `due` s; 0: it is kept. Pure.
+    """Return for how many seconds to send away a task that is due in `due` s; 0 to keep it. Pure.
 
     `kept` is how many tasks are kept already.
     """
     if due > near:
         return max(due - min(LEAD, near / 2), SHORTEST)
-    # As many are kept as may be: the others come when they are due, up to a second late.
+    # The worker keeps no more than this. The other tasks come when they are due, up to a second
+    # late.
     return max(due, SHORTEST) if kept >= MOST else 0.0

@@ -1,4 +1,4 @@
-"""Slots for the body of a governed task that is called, not sent: no gate has admitted it.
+"""Slots for a governed task whose body is called directly, so that no gate has admitted it.
 
 `task.map`, `starmap` and `chunks` are such calls, in a task of Celery's own that no quota governs.
 So are an error callback with the arguments (request, error, traceback), `apply`, and a plain
@@ -31,7 +31,7 @@ class DirectCalls:
         self._allowance = allowance
 
     def guard(self, tasks: Mapping[str, Task]) -> None:
-        """Have each call of a governed task's body take slots, unless it was admitted with some."""
+        """Let each call of a governed task's body take slots, unless the gate has admitted it."""
         for name, task in tasks.items():
             costs = {
                 each: self._settings.quotas[each].cost for each in self._settings.quotas_of(name)
@@ -56,9 +56,8 @@ class DirectCalls:
 def _slots(costs: Mapping[str, int]) -> Iterator[None]:
     """Wait for so many slots of each quota; they cool from the end of the block.
 
-    Inside the block `with quota(...).call()` uses these slots first. A slot that the caller was
-    admitted with and has not used becomes one of them: under a limit of one, the call would
-    otherwise wait for its own caller.
+    Inside the block `with quota(...).call()` uses these slots first. The caller's own unused slots
+    are among these: under a limit of one, the call would otherwise wait for its own caller.
     """
     outer = held.get()
     with ExitStack() as stack:
@@ -80,7 +79,7 @@ def _slots(costs: Mapping[str, int]) -> Iterator[None]:
 
 
 def _taken(costs: Mapping[str, int]) -> dict[str, list[Any]] | None:
-    """Begin all calls or none: a task that keeps one slot while it waits may block another one."""
+    """Take slots of all quotas or of none: a task that keeps one and waits may block another."""
     taken: dict[str, list[Any]] = {}
     try:
         for name, cost in costs.items():

@@ -1,8 +1,8 @@
 """How a worker ends.
 
-It takes nothing more, running tasks finish within the stop timeout, and the rest goes back to the
-broker. The main loop keeps running meanwhile, so that results, acknowledgements and the heartbeat
-continue.
+The worker takes no more messages. Running tasks finish within the stop timeout, and all others go
+back to the broker. The main loop keeps running meanwhile, so that results, acknowledgements and the
+heartbeat continue.
 """
 
 from __future__ import annotations
@@ -39,9 +39,9 @@ class Drain:
     ) -> None:
         self.gate = gate
         self.requeuer = requeuer
-        #: What follows the ends that the worker has reported: it counts as running work.
+        #: The callbacks of task ends that the worker has reported: they count as running work.
         self._callbacks = callbacks
-        #: Kills the pool children that still live after so many seconds.
+        #: Kills the pool children that still live after that many seconds.
         self._end_pool = end_pool
         self.deadline: float | None = None
         #: The tasks that did not finish in time: id and name.
@@ -65,16 +65,16 @@ class Drain:
             )
 
     def step(self, consumer: Any) -> None:
-        """Do one step, from the worker's main loop."""
+        """Do one step of the stop; called by the worker's main loop."""
         if self.deadline is None:
             return
         if not self.gate.closed:
             self.gate.closed = True  # A paused queue is not resumed.
             if consumer.task_consumer is not None:
                 consumer.task_consumer.cancel()
-        # The worker waits a little for a copy that is with the broker, also beyond the deadline:
-        # its message would be delivered as well if the connection closed before the confirmation is
-        # here. What has not been sent is delivered once, as itself.
+        # The worker waits a little, also beyond the deadline, for the confirmation of a copy that
+        # is with the broker. If the connection closed before, the broker would deliver both the
+        # copy and the message. A message whose copy was not sent yet is delivered once.
         if not state.reserved_requests and not self._callbacks.running:
             if self.requeuer.end():
                 self._stop()
@@ -84,7 +84,7 @@ class Drain:
     def step_without_broker(self, consumer: Any) -> None:
         """Do one step while there is no broker.
 
-        No loop takes in results then, so a running task gets its time and no more.
+        No loop reads results then, so a running task gets its full time, even if it ends sooner.
         """
         if self.deadline is None:
             return
@@ -95,7 +95,7 @@ class Drain:
 
     def _stop(self) -> None:
         if state.should_stop is None:
-            # A child may hang in what a module does at the end of its process.
+            # A module may have code for the end of its process, and a child may hang in it.
             self._end_pool(LAST_WORDS)
             state.should_stop = 0  # This is Celery's warm shutdown: nothing is left to wait for.
 
@@ -107,11 +107,11 @@ class Drain:
         # Their slots stay open until the watchdog sees these processes dead, and cool from then.
         for request in state.active_requests:
             if request.acknowledged:
-                # It was acknowledged before it ran, so it does not come back, and its request
+                # The task was acknowledged before it ran, so it does not come back. Its request
                 # reports that it has failed.
                 continue
             self.requeued.append((request.id, request.name))
-            reason = "the worker ends, and it has not finished within the time that it had"
+            reason = "the worker ends, and the task did not finish within stop_timeout"
             logger().warning(Event.TASK_REQUEUED, **about(request), reason=reason)
         consumer.cancel_active_requests()
         self._callbacks.cut_off()

@@ -1,9 +1,9 @@
-"""Ticks of beat that come twice under one id.
+"""Drops a tick of beat that comes twice under one id.
 
-The second message is dropped where this host knows that the first task has ended. Beat sends a tick
-again when it cannot know whether the broker has it. The tasks that have ended are in a table that
-all workers of the host share and that outlives them. Other hosts, and the running tasks of another
-worker of this host, are not known here.
+Beat sends a tick again when it cannot know whether the broker has the first message. The second
+message is dropped if this host knows that the task of the first one has ended. The tasks that have
+ended are in a table that all workers of the host share and that outlives them. Other hosts, and the
+running tasks of another worker of this host, are not known here.
 """
 
 from __future__ import annotations
@@ -25,8 +25,8 @@ from warren.logs.setup import logger
 from warren.system.regular_file import make_directory, open_or_make
 from warren.worker.task_fields import about_message
 
-#: Bytes that stand for one id; how many ids share one row, the newest first; how many rows there
-#: are.
+#: The bytes that stand for one id, the ids in one row (the newest first), and the rows of the
+#: table.
 _DIGEST, _ROW, _ROWS = 16, 16, 4096
 #: Seconds until a second message is looked at again while the task of the first one runs.
 AGAIN = 5.0
@@ -34,10 +34,10 @@ _logger = logging.getLogger(__name__)
 
 
 class Ended:
-    """The newest 50,000 or so of the ids that were added, in a file of one size.
+    """The newest ids that were added, about 50,000, in a file of fixed size.
 
-    There is no lock: of two ids that are added at the same moment in one row one may be forgotten,
-    and a power cut may forget any. What cannot be written or read is not known.
+    There is no lock: when two ids are added to one row at the same moment, one may be lost. A power
+    cut may lose any. An id that cannot be written or read counts as not known.
     """
 
     def __init__(self, path: Path) -> None:
@@ -75,8 +75,8 @@ class Ended:
 class DuplicateTicks:
     """The ticks that come to one worker.
 
-    `away` sends a message back to the broker, to be delivered again at a time (on the wall clock)
-    in so many seconds; it returns False when it cannot.
+    `away` sends a message back to the broker. It takes the message, the time at which to deliver it
+    again (wall clock), and the seconds until then. It returns False when it cannot send.
     """
 
     def __init__(self, path: Path, away: Callable[[Any, float, float], bool]) -> None:
@@ -93,9 +93,9 @@ class DuplicateTicks:
             self._ended.add(identity)
 
     def repeats(self, message: Any) -> bool:
-        """Return whether the message repeats a tick, and was dropped or sent back.
+        """Drop a message that repeats a tick, or send it back; return whether it did so.
 
-        It goes back until more is known.
+        It goes back while the task of the first message still runs.
         """
         identity = _tick(message.headers)
         if not identity:
@@ -104,8 +104,8 @@ class DuplicateTicks:
             logger().info(Event.TICK_REPEATED, **about_message(message))
             message.ack_log_error(_logger, self._consumer.connection_errors)
             return True
-        # If it were dropped now, the tick would be lost with a worker that dies: the broker may not
-        # have the first message any more.
+        # It is not dropped yet: the broker may no longer have the first message, and if this worker
+        # dies the tick would be lost.
         return _at_work(identity) and self._away(message, time.time() + AGAIN, AGAIN)
 
 
@@ -116,7 +116,7 @@ def _tick(headers: Any) -> str:
 
 
 def _at_work(identity: str) -> bool:
-    # After a broken connection Celery knows the running tasks by the second set only.
+    # After a broken connection Celery has the running tasks only in the second set.
     return identity in state.requests or any(
         request.id == identity for request in state.active_requests
     )

@@ -1,13 +1,13 @@
-"""A flood of small messages that no worker can run: RabbitMQ gives more of them at a time.
+"""A flood of small messages that no worker can run: takes more of them from RabbitMQ at a time.
 
-So the flood is over soon. A worker holds as many messages unacknowledged as its prefetch says, a
+That ends the flood sooner. A worker holds as many messages unacknowledged as its prefetch says, a
 few for each child. A rejected message holds its place in the prefetch until the broker has written
 its copy and its acknowledgement to disk, so a flood would pass a few at a time, and a quorum
-queue's prefetch cannot be raised. So while nothing but such messages comes from a queue, a second
-consumer takes from the queue, with a channel and a prefetch of its own. It ranks below all others:
-a good task goes to a consumer that has room for it. The second consumer ends at the first good
-task. Of the good tasks that came by it the worker keeps as many as its prefetch, and the others go
-back.
+queue's prefetch cannot be raised. So while only such messages come from a queue, the worker adds a
+second consumer, with a channel and a prefetch of its own. This consumer has the lowest priority: a
+task that can run goes to another consumer that has room. The second consumer ends at the first task
+that can run. The worker keeps as many of the tasks that came by it as its prefetch says, and
+returns the others.
 """
 
 from __future__ import annotations
@@ -23,28 +23,29 @@ from warren.worker.message_address import source
 from warren.worker.requeue import Requeuer
 from warren.worker.unconfirmed import WINDOW
 
-#: So many messages in a row that no worker can run are a flood.
+#: The number of messages in a row that no worker can run from which on they are a flood.
 IN_A_ROW = 20
-#: Bytes of a body that is small: the worker holds WINDOW of such messages.
+#: The largest body in bytes that counts as small: the worker holds WINDOW of such messages.
 SMALL = 2**14
 #: Seconds without such a message after which the flood is over.
 IDLE = 2.0
 
 
 class Flood:
-    """The second consumer of one worker: of one queue at a time, over one connection."""
+    """The second consumer of one worker: for one queue at a time, over one connection."""
 
     def __init__(self, requeuer: Requeuer) -> None:
         self._requeuer = requeuer
         self._consumer: Any = None
-        #: The second consumer's channel. It stays open: what came by it is acknowledged there.
+        #: The second consumer's channel. It stays open, because its messages are acknowledged on
+        #: it.
         self._channel: Any = None
         self._taking: Any = None
         self._queue = ""
-        #: Messages in a row, by queue; when the last one came.
+        #: By queue: how many such messages came in a row, and when the last one came.
         self._rows: dict[str, int] = {}
         self._last = 0.0
-        #: Good tasks that came by the second consumer, while they are not acknowledged.
+        #: The unacknowledged tasks that can run and came by the second consumer.
         self._kept: list[Any] = []
 
     def begin(self, consumer: Any) -> None:
@@ -65,7 +66,8 @@ class Flood:
     def good(self, message: Any) -> bool:
         """Note that the message can be run.
 
-        Return whether it went back to its queue, as the worker holds enough good tasks.
+        Return whether it went back to its queue, because the worker holds enough tasks that can
+        run.
         """
         self._over(source(message))
         if self._channel is None or message.channel is not self._channel:
@@ -75,8 +77,8 @@ class Flood:
             self._kept.append(message)
             return False
         if counts_returns(self._consumer.app, source(message)):
-            # The message stays unacknowledged until the broker has its copy, or runs here if an
-            # alarm begins before that.
+            # The message stays unacknowledged until the broker has its copy. If an alarm begins
+            # before, its task runs here.
             run = partial(self._consumer.keep_until_due, message)
             self._requeuer.send_back(message, message.ack, refused=run)
         else:
@@ -84,12 +86,12 @@ class Flood:
         return True
 
     def step(self, closed: bool) -> None:
-        """Begin to take from a queue that is flooded, or end.
+        """Begin a second consumer of a queue that is flooded, or end it.
 
         `closed`: the worker takes nothing more.
         """
-        # Under an alarm each message becomes a file: more of them at a time would hold up the main
-        # loop.
+        # Under an alarm each rejected message becomes a file. More of them at a time would hold up
+        # the main loop.
         closed = closed or self._requeuer.blocked
         if self._queue:
             if closed or time.monotonic() - self._last > IDLE or not self._consumes(self._queue):
@@ -112,8 +114,8 @@ class Flood:
         if queue and queue == self._queue:
             taking, self._taking, self._queue = self._taking, None, ""
             if taking is not None:
-                # Messages on their way here are taken in while the client waits for the broker's
-                # answer.
+                # While the client waits for the broker's answer it also handles messages on their
+                # way here.
                 taking.cancel()
 
     def _begin_taking(self, name: str) -> None:
@@ -136,7 +138,7 @@ class Flood:
                 on_decode_error=consumer.on_decode_error,
             )
             self._taking.consume()
-        # The queue is gone, or RabbitMQ grants no more consumers: the first one continues.
+        # The queue is gone, or RabbitMQ allows no more consumers. The first consumer continues.
         except ChannelError:
             self._channel = self._taking = None
             self._queue = ""

@@ -1,7 +1,7 @@
-"""Tasks of other workers that RabbitMQ does not take back just now: one file each until it does.
+"""Tasks of other workers, kept as files while RabbitMQ does not take them back.
 
-Unacknowledged they would hold places of the prefetch for as long as an alarm lasts, and the worker
-has to make room. They are no dead letters: another host may have the task.
+While they stayed unacknowledged they would take up room in the prefetch for as long as an alarm
+lasts, and the worker needs that room. They are no dead letters: another host may have the task.
 """
 
 from __future__ import annotations
@@ -32,8 +32,8 @@ from warren.worker.requeue import Requeuer
 LOOK, BATCH = 2.0, 100
 #: Seconds until a message that RabbitMQ did not take is tried again.
 PASSED = 60.0
-#: Bytes of a file that are read. A body of the largest message that Warren takes by default has as
-#: many if all its characters are escaped.
+#: The most bytes of a file that are read. The body of the largest message that Warren takes by
+#: default needs as many when each of its characters is escaped.
 LARGEST = 1 << 27
 
 
@@ -48,8 +48,8 @@ class ForeignTasks:
         self._directory = directory
         self._dead_letters = dead_letters
         self._on_way: set[str] = set()
-        #: The files that could not be sent, with the time until which they are passed over; and
-        #: those already logged.
+        #: The files that could not be sent, each with the time until which it is skipped; and the
+        #: files that were logged already.
         self._passed: dict[str, float] = {}
         self._told: set[str] = set()
         #: The channel of the current connection.
@@ -59,8 +59,8 @@ class ForeignTasks:
     def begin(self, channel: Any, workers: Collection[str]) -> None:
         """Begin with a new connection.
 
-        What was being sent is sent again. What was left by workers that are not in `workers` any
-        more is adopted.
+        Files that were being sent are sent again. Files of workers that are no longer in `workers`
+        are adopted.
         """
         self._channel = channel
         self._on_way.clear()
@@ -78,7 +78,7 @@ class ForeignTasks:
                 return
             for name in os.listdir(left):
                 make_directory(self._directory)
-                with suppress(FileNotFoundError):  # Of several workers one has it.
+                with suppress(FileNotFoundError):  # Another worker may have adopted it.
                     os.rename(left / name, self._directory / name)
             left.rmdir()
 
@@ -89,7 +89,7 @@ class ForeignTasks:
         """
         try:
             content = _content(message, headers)
-        # Bytes or a datetime in a header: Celery sends no such thing.
+        # A header holds bytes or a datetime, which Celery does not send.
         except (TypeError, ValueError, RecursionError):
             self._dead_letters.keep_here(message, reason, message.ack)
         else:
@@ -99,7 +99,7 @@ class ForeignTasks:
             )
 
     def step(self) -> None:
-        """Send on what RabbitMQ takes again. Called a few times a second."""
+        """Send the files when RabbitMQ takes messages again. Called a few times a second."""
         now = time.monotonic()
         if now < self._next or len(self._on_way) >= BATCH:
             return
@@ -110,7 +110,7 @@ class ForeignTasks:
                 name for name in sorted(os.listdir(self._directory)) if not name.startswith(".")
             ]
             self._told &= set(waiting)
-            # Files that cannot go now have no part in the batch: any number of them holds up none.
+            # Files that cannot go now are not part of the batch, so they hold up no other file.
             waiting = [
                 name for name in waiting if name not in self._on_way and name not in self._passed
             ]
@@ -120,41 +120,41 @@ class ForeignTasks:
     def _send(self, name: str) -> None:
         path = self._directory / name
         try:
-            # Any task may put something else there, such as a fifo, for which the main loop would
-            # wait for ever.
+            # Any task may put something else there, such as a fifo, on which the main loop would
+            # block for ever.
             message, queue = _message(read_regular(path, LARGEST)[0], self._channel)
         except FileNotFoundError:
             return
         except (NotRegular, TooLarge, ValueError, KeyError, TypeError, RecursionError) as error:
-            self._reject(name, brief(error))  # It is nothing that was written here.
+            self._reject(name, brief(error))  # This worker did not write it.
             return
         except OSError as error:
             self._pass(name, brief(error))
             return
         self._on_way.add(name)
-        # Neither callback comes after a confirmation, so a rejected message was not sent.
+        # A callback of a failure never follows a confirmation, so a rejected message was not sent.
         ways: dict[str, Any] = {
             "refused": partial(
-                self._reject, name, "expected a message that can be sent, found another"
+                self._reject, name, "expected a message that can be sent, found one that cannot"
             ),
             "not_taken": partial(
-                self._pass, name, f"the queue {queue[:200]} is not there, or takes no more"
+                self._pass, name, f"the queue {queue[:200]} does not exist, or takes no more"
             ),
         }
         try:
-            # The file is removed when the broker has the copy: if this is cut off in between the
+            # The file is removed when the broker has the copy. If the worker dies in between, the
             # task is there twice, under one id.
             self._requeuer.send(message, "", queue, partial(self._sent, name), waits=True, **ways)
         except self._requeuer.lost:
             raise
-        # The broker may be another one than the message came from.
+        # This may not be the broker that the message came from.
         except (NoRoute, OperationalError) as error:
             self._pass(name, brief(error))
         except Exception as error:  # noqa: BLE001  any process may write what cannot be sent
             self._reject(name, brief(error))
 
     def _pass(self, name: str, reason: str) -> None:
-        """Try the file again in a while; the next file is sent first."""
+        """Skip the file for a while, then try it again."""
         self._on_way.discard(name)
         self._passed[name] = time.monotonic() + PASSED
         if name not in self._told:
@@ -166,7 +166,7 @@ class ForeignTasks:
             )
 
     def _reject(self, name: str, reason: str) -> None:
-        """Make it a dead letter of this host: a later attempt would end the same way."""
+        """Make the file a dead letter of this host, because a later attempt would fail as well."""
         self._on_way.discard(name)
         try:
             self._dead_letters.adopt(self._directory / name, reason)
@@ -186,7 +186,7 @@ class ForeignTasks:
 def _content(message: Any, headers: dict[str, Any]) -> bytes:
     """Return what a file holds.
 
-    Raises TypeError, ValueError, RecursionError for what JSON would not restore exactly.
+    Raises TypeError, ValueError or RecursionError for content that JSON would not restore exactly.
     """
     fields = copy_of(message, **address_of(message), **headers)
     body = fields.pop("body")
@@ -194,12 +194,12 @@ def _content(message: Any, headers: dict[str, Any]) -> bytes:
     return json.dumps({**fields, "body": text, "queue": source(message)}).encode()
 
 
-#: The fields that a file holds at the least, and their types.
+#: The fields that every file must hold, and their types.
 _FIELDS = {"headers": dict, "properties": dict, "body": str, "queue": str}
 
 
 def _message(content: bytes, channel: Any) -> tuple[Any, str]:
-    """Return the message of a file, and the queue that it goes to."""
+    """Return the message of a file, and the name of its queue."""
     fields = json.loads(content)
     if not isinstance(fields, dict) or not all(
         isinstance(fields[name], kind) for name, kind in _FIELDS.items()

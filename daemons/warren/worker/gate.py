@@ -1,8 +1,8 @@
 """The gate: admits a task when its quotas have slots, else requeues it and pauses its queue.
 
-It stands in `Task.Strategy`, which Celery calls once for each task type and connection and which
-returns the message handler. Tasks that no quota governs keep the stock handler: other queues of the
-worker never meet the gate.
+The gate is in `Task.Strategy`, which returns the message handler. Celery calls it once for each
+task type and connection. Tasks that no quota governs keep Celery's own handler, so they never meet
+the gate.
 """
 
 from __future__ import annotations
@@ -24,13 +24,14 @@ from warren.worker.message_address import source
 from warren.worker.message_copy import TICKETS, due_in, is_expired
 from warren.worker.requeue import Requeuer
 
-#: Seconds until the gate tries again to resume a queue, after the connection was gone.
+#: Seconds until the gate tries again to resume a queue, after it found no connection.
 BROKER_WAIT = 1.0
-#: Seconds until a paused queue is looked at again at the latest: the watchdog may have raised the
+#: The most seconds until the gate looks at a paused queue again: the watchdog may have raised the
 #: limit meanwhile.
 LONGEST_WAIT = 5.0
-#: Seconds that a task without a slot is kept before it goes to the end of a queue that may not wait
-#: for it: the message must not spin.
+#: Some queues may not pause for a task without a slot. The worker keeps such a task for this many
+#: seconds, then sends it to the end of its queue: without the pause the message would circulate at
+#: once.
 ROUND = 0.1
 #: A pause at least this long (seconds) is logged; shorter ones are normal for a full quota.
 NOTEWORTHY = 1.0
@@ -61,8 +62,8 @@ class Gate:
     def has_slots(self, request: Any) -> bool:
         """Return whether the request may run: it holds slots, or no quota governs its task.
 
-        This is the last check before the pool, whatever a message says, and whatever an earlier
-        check found. A request without slots goes back to its queue, and comes to the gate again.
+        This is the last check before the pool. It relies on no field of the message, and on no
+        earlier check. A request without slots goes back to its queue, and comes to the gate again.
         """
         if TICKETS in request.request_dict or not self.settings.quotas_of(request.task.name):
             return True
@@ -71,12 +72,12 @@ class Gate:
         return False
 
     def send_round(self, consumer: Any, message: Any, connection: int) -> None:
-        # Otherwise the broker has delivered it again since.
+        # Otherwise the connection broke, and the broker delivers the message again.
         if consumer.restart_count == connection:
             self.requeuer.send_back(message, message.ack)
 
     def requeue(self, consumer: Any, message: Any, again: Callable[[], None]) -> None:
-        """Requeue the message, uncounted: a delivery limit must never turn waiting into loss."""
+        """Requeue the message without a count, so that no delivery limit drops a waiting task."""
         if counts_returns(consumer.app, source(message)):
             # A quorum queue counts every return and drops a message that came back too often, so it
             # gets a fresh copy.
@@ -90,7 +91,7 @@ class Gate:
             return
         self.paused.add(queue)
         pause = wait_s(quotas)
-        # The timer comes first: if the connection breaks during the cancelling, the queue must
+        # Set the timer first: if the connection breaks while the queue is cancelled, the queue must
         # still be resumed later.
         consumer.timer.call_after(min(pause, LONGEST_WAIT), self._resume, (consumer, queue, quotas))
         consumer.pause_task_queue(queue)
@@ -106,23 +107,24 @@ class Gate:
         if self.closed:
             return
         if queue in consumer.withdrawn:
-            # The queue was cancelled by remote control meanwhile: the gate must not resume it.
+            # Remote control has cancelled the queue meanwhile: the gate must not resume it.
             self.paused.discard(queue)
             return
         pause = wait_s(quotas)
         if pause <= 0:
             self.paused.discard(queue)
-            # What has not left yet (under an alarm the broker takes nothing back) comes first.
+            # Messages that have not left yet come first (under an alarm the broker takes none
+            # back).
             for again in self.requeuer.withdraw(queue):
                 again()
             if queue in self.paused:
-                return  # Not all of it was admitted: the queue is paused again.
+                return  # Not all of them were admitted: the queue is paused again.
             try:
                 consumer.add_task_queue(queue)
                 return
             except (*consumer.connection_errors, *consumer.channel_errors, AttributeError):
-                # The connection is gone (with no task consumer there is nothing to add to): the
-                # queue stays paused over the reconnection, and is resumed from here once there is a
+                # The connection is gone, and there is no consumer to add the queue to. The queue
+                # stays paused over the reconnection, and this function resumes it once there is a
                 # connection.
                 self.paused.add(queue)
                 pause = BROKER_WAIT
@@ -154,11 +156,11 @@ class GatedTask:
     def handle(
         self, message: Any, body: Any, ack: Any, reject: Any, callbacks: Any, **rest: Any
     ) -> None:
-        """Admit the message if its task is due and has slots; else keep it or send it back."""
+        """Admit the message if its task is due and gets slots; else keep it or send it back."""
         delay = due_in(message.headers)
         if delay > 0:
-            # No slot is taken for a task that is not due. Unacknowledged, the message is the
-            # broker's until then.
+            # No slot is taken for a task that is not due. The message stays unacknowledged until
+            # then.
             self._consumer.qos.increment_eventually()
             delivery = (message, body, ack, reject, callbacks)
             self._consumer.timer.call_after(delay, self._fall_due, delivery)
@@ -167,12 +169,12 @@ class GatedTask:
             is_expired(message.headers)
             or message.headers.get("id") in self._consumer.controller.state.revoked
         ):
-            # Celery drops it. If Celery does not (a clock that is set back right here),
-            # `has_slots` stops the request.
+            # Celery drops an expired message. If it does not, because the clock is set back right
+            # here, `has_slots` stops the request.
             self._admit(message, body, ack, reject, callbacks, **rest)
             return
-        # The quotas of a paused queue were asked a moment ago: they are not asked again for
-        # each message that was fetched ahead.
+        # The ledgers of a paused queue were asked a moment ago. They are not asked again for each
+        # message that was fetched ahead.
         paused = source(message) in self._gate.paused
         tickets = None if paused else self._gate.admission.reserve(self._quotas)
         if tickets is None:
@@ -181,7 +183,7 @@ class GatedTask:
             self._admit_with(tickets, message, body, ack, reject, callbacks, **rest)
 
     def _fall_due(self, *delivery: Any) -> None:
-        # Otherwise the broker has delivered it again since.
+        # Otherwise the connection broke, and the broker delivers the message again.
         if self._consumer.restart_count == self._connection:
             self._consumer.qos.decrement_eventually()
             self.handle(*delivery)
@@ -211,8 +213,8 @@ class GatedTask:
         message.headers[TICKETS] = {
             name: [[ticket.slot, ticket.serial] for ticket in own] for name, own in tickets.items()
         }
-        # A task that is acknowledged early is so before its call: its slots are settled by the
-        # child, or reaped with it.
+        # A task that is acknowledged early is acknowledged before its call. The child settles its
+        # slots, or the watchdog reaps them with the child.
         answer = admission.settling(task_id, tickets, ack) if self._task.acks_late else ack
         try:
             self._admit(
@@ -224,6 +226,6 @@ class GatedTask:
                 **rest,
             )
         except BaseException:
-            # It was refused before any process could run it: not sent.
+            # The task was refused before any process could run it, so its slots count as not used.
             admission.refund(tickets)
             raise
