@@ -99,7 +99,7 @@ def empty_redis(redis_url: str) -> Iterator[str]:
         ending = {
             key
             for key in left
-            if key.startswith(("celery-task-meta-", "warren.suite.", "warren.broker status."))
+            if key.startswith(("celery-task-meta-", "warren.suite.", "warren.broker-status."))
         }
         assert all(
             database.pttl(key) == -2 or 0 <= database.pttl(key) <= 3_600_000 for key in ending
