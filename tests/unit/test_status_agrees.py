@@ -153,12 +153,12 @@ class Outputs:
     ) -> None:
         self.settings, self.listener, self.capsys = settings, listener, capsys
         self.monkeypatch = monkeypatch
-        self._reporter = StatusReporter(settings.app.run_dir, Notifier(listener.address), 0.0)
+        self._reporter = StatusReporter(settings.app.run_dir, Notifier(listener.address))
 
     def publish(self, process: Any, observation: Observation | None) -> None:
         """Judge the program, and publish the judgement, as each tick of supervisord does."""
         status = status_of(process, observation, self.settings)
-        self._reporter.tell(View([status], 0, 0.0))
+        self._reporter.tell(View([status], 0, "running"))
         state, pid = str(getProcessStateDescription(process.state)), process.pid or None
         program = Program(status.program, state, pid, "", None)  # what its socket would answer
         self.monkeypatch.setattr(program_table, "programs", lambda _: [program])
@@ -287,7 +287,7 @@ def test_a_report_is_read_as_it_was_written(outputs: Outputs, settings: Settings
     for state in STATES.values():
         process = process_in(state)
         status = status_of(process, observed(settings.app.run_dir, state, process.pid), settings)
-        StatusReporter(settings.app.run_dir, Notifier(), 0.0).tell(View([status], 0, 0.0))
+        StatusReporter(settings.app.run_dir, Notifier()).tell(View([status], 0, "running"))
         report = read(settings.app.run_dir).known
         assert report is not None
         assert report.programs == [replace(status)]

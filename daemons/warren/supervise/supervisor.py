@@ -7,7 +7,6 @@ from __future__ import annotations
 
 import signal
 import time
-from collections.abc import Callable
 from typing import Any
 
 from supervisor.medusa import asyncore_25 as asyncore
@@ -15,12 +14,9 @@ from supervisor.states import SupervisorStates
 from supervisor.supervisord import Supervisor
 
 from warren.config import Settings
-from warren.errors import ExitCode, WarrenError
 from warren.logs.events import Event
 from warren.logs.setup import logger
 from warren.status import heartbeat
-from warren.status.activity import Doing
-from warren.status.suite_report import Outcome
 from warren.supervise.daemon_process import DaemonProcess, state_of
 from warren.supervise.liveness.killed_daemon import KilledDaemons
 from warren.supervise.liveness.observe import Observation, look
@@ -28,12 +24,15 @@ from warren.supervise.liveness.recover import Recovery
 from warren.supervise.options import Options
 from warren.supervise.programs.groups import Groups
 from warren.supervise.programs.run_directory import RunDirectory
-from warren.supervise.reload.plan import Changes, Reload
-from warren.supervise.reload.rolling_restart import RollingRestart, checking
-from warren.supervise.reload.rollout import Rollout
+from warren.supervise.reload.check import begin_check
+from warren.supervise.reload.reload_state import Rolling, name_of, settled
+from warren.supervise.reload.reload_steps import ReloadSteps
+from warren.supervise.reload.rolling_restart import RollingRestart
+from warren.supervise.reload.rollout import Moment
+from warren.supervise.reload.suite_programs import SuitePrograms
 from warren.supervise.status.judged import status_of
 from warren.supervise.status.reporter import StatusReporter, View
-from warren.supervise.status.sd_notify import Notifier, first_problem
+from warren.supervise.status.sd_notify import Notifier
 from warren.supervise.step_errors import Steps
 from warren.system.run_lock import Lock
 
@@ -49,21 +48,26 @@ class SuiteSupervisor(Supervisor):
         self, options: Options, settings: Settings, notifier: Notifier, lock: Lock
     ) -> None:
         super().__init__(options)
-        self.settings = settings
         self._notifier = notifier
-        self._reports = StatusReporter(
-            settings.app.run_dir, notifier, settings.supervise.start_timeout
-        )
-        self._observations: dict[str, Observation] = {}
+        self._reports = StatusReporter(settings.app.run_dir, notifier)
+        self.observations: dict[str, Observation] = {}
         self._recovery = Recovery()
         self._last_tick = time.monotonic()
-        self._reload = Reload(settings, options)
-        self._rollout = Rollout(self)
-        self._rolling = RollingRestart(self)
+        programs = SuitePrograms(self)
+        start = Rolling(Moment().clock + settings.supervise.start_timeout, starting=True)
+        self._reload = ReloadSteps(
+            settings, programs, options, self._reports, self.diff_to_active, start
+        )
+        self._rolling = RollingRestart(programs)
         self._groups = Groups(self)
         self._run_directory = RunDirectory(lock)
         self._steps = Steps()
         self._leftovers = KilledDaemons()
+
+    @property
+    def settings(self) -> Settings:
+        """The settings in force."""
+        return self._reload.settings
 
     # -- the loop ----------------------------------------------------------------------------------
 
@@ -80,25 +84,20 @@ class SuiteSupervisor(Supervisor):
         take("heartbeats", lambda: self._look(elapsed))
         if self.options.mood >= SupervisorStates.RUNNING:
             take("signals", self._take_signals)
-            take("reload", self._finish_check)
-            take("programs", lambda: self._groups.step(self.options.groups, self._rollout.busy))
+            take("reload", self._reload.finish_check)
+            take("programs", lambda: self._groups.step(self.options.groups, self._reload.busy))
             take(
                 "recovery",
                 lambda: self._recovery.step(
-                    self.daemons(), self._observations, self.settings, elapsed
+                    self.daemons(), self.observations, self.settings, elapsed
                 ),
             )
-            take(
-                "rollout",
-                lambda: self._rollout.step(
-                    self._observations, self.settings, self._rolling.stepping
-                ),
-            )
+            take("rollout", lambda: self._reload.advance(self._rolling.stepping))
             take("rolling restart", self._roll)
         take(
             "leftovers", lambda: self._leftovers.step(self.options.pidhistory, self._daemon_names())
         )
-        take("status", lambda: self._reports.tell(self._view()))
+        take("status", self._report)
         self._steps.turned()
 
     def runforever(self) -> None:
@@ -114,8 +113,8 @@ class SuiteSupervisor(Supervisor):
         read = heartbeat.read(
             self.settings.app.run_dir, [process.config.name for process in self.daemons()]
         )
-        self._observations = look(
-            self._observations,
+        self.observations = look(
+            self.observations,
             read.by_program,
             pids,
             elapsed,
@@ -146,10 +145,9 @@ class SuiteSupervisor(Supervisor):
         received = self.options.own_signals.get_signal()
         if received == signal.SIGUSR1:
             states = [_state(each) for each in self._processes()]
-            logger().info(Event.STATE_DUMPED, programs=states, leaving=self._rollout.leaving)
+            logger().info(Event.STATE_DUMPED, programs=states, leaving=self._reload.leaving)
         elif received == signal.SIGHUP:
-            self._reports.reload_asked()
-            self._refusing(self._reload.begin)
+            self._reload.ask()
 
     # -- rolling restart ---------------------------------------------------------------------------
 
@@ -158,75 +156,37 @@ class SuiteSupervisor(Supervisor):
 
         Return the name of the restart.
         """
-        return self._rolling.begin(programs, checking(self))
+        return self._rolling.begin(programs, begin_check(self.settings, self.options.pidhistory))
 
     def _roll(self) -> None:
-        restarted = self._rolling.step(
-            self._observations, self._rollout.done and not self._reload.running
-        )
+        restarted = self._rolling.step(self.settings, self._reload.over)
         if restarted is not None:
             self._reports.restarted(restarted)
 
-    # -- reload ------------------------------------------------------------------------------------
-
-    def _finish_check(self) -> None:
-        old = self.settings
-        changes = self._refusing(lambda: self._reload.poll(self))
-        if changes is None:
-            return
-        self.settings = changes.settings
-        self._rollout.begin(old, changes, self.options.process_group_configs)
-        self._reports.reload_taken(changes.begun, changes.settings.supervise.start_timeout)
-        logger().info(Event.RELOADED, **changes.names())
-
-    def _refusing(self, step: Callable[[], Changes | None]) -> Changes | None:
-        begun = self._reload.begun
-        try:
-            return step()
-        except WarrenError as error:
-            problems = [str(problem) for problem in getattr(error, "problems", (error,))]
-            for problem in problems:
-                logger().error(Event.RELOAD_REFUSED, problem=problem)
-            self._reports.reload_refused(
-                Outcome(begun, "refused", problems, int(error.exit_code)),
-                first_problem(error),
-                self._view(),
-            )
-        # The daemons that run must not end because of the new settings.
-        except Exception as error:  # noqa: BLE001
-            logger().exception(Event.RELOAD_REFUSED, problem="an error that Warren did not foresee")
-            refusal = f"{type(error).__name__}: {error}"
-            self._reports.reload_refused(
-                Outcome(begun, "refused", [refusal], int(ExitCode.SOFTWARE)), refusal, self._view()
-            )
-        return None
-
     # -- status ------------------------------------------------------------------------------------
 
-    def _view(self) -> View:
+    def _report(self) -> None:
         stopping = ""
+        statuses = [
+            status_of(process, self.observations.get(process.config.name), self.settings)
+            for process in self._processes()
+        ]
         if self.options.mood < SupervisorStates.RUNNING:
             restart = self.options.mood == SupervisorStates.RESTARTING
             stopping = "asked to start again" if restart else "asked to stop"
-        return View(
-            [
-                status_of(process, self._observations.get(process.config.name), self.settings)
-                for process in self._processes()
-            ],
-            len(self.settings.quotas),
-            self.settings.supervise.start_timeout,
-            stopping,
-            self._reload.running,
-            not self._rollout.done,
-            self._rollout.failure,
-            self._doing(),
+            self._reload.stop()
+        else:
+            self._reload.judge(statuses)
+        self._reports.tell(
+            View(
+                statuses,
+                len(self.settings.quotas),
+                name_of(self._reload.state),
+                stopping,
+                settled(self._reload.state).refusal,
+                self._reload.doing() or self._rolling.doing(),
+            )
         )
-
-    def _doing(self) -> Doing | None:
-        if self._reload.running:
-            modules = ", ".join(self.settings.app.modules) or "none"
-            return Doing(f"checking the new settings (task modules: {modules})", self._reload.begun)
-        return self._rollout.doing(self._observations) or self._rolling.doing(self._observations)
 
     def _processes(self) -> list[Any]:
         return [

@@ -115,6 +115,13 @@ class Check:
         return True
 
 
+def begin_check(settings: Settings, children: dict[int, Any]) -> Check:
+    """Start a check of settings; `children` is supervisord's table of processes."""
+    check = Check(settings)
+    children[check.pid] = check
+    return check
+
+
 def _command(settings: Settings) -> list[str]:
     return own_command(settings, "check", "--json")
 

@@ -7,24 +7,19 @@ watches, so a terminal that is closed meanwhile leaves no worker stopped.
 from __future__ import annotations
 
 import time
-from collections.abc import Mapping, Sequence
+from collections.abc import Sequence
 from dataclasses import dataclass, field
-from functools import partial
-from typing import Any
 
-from supervisor.states import ProcessStates
-
+from warren.config import Settings
 from warren.errors import ExitCode
 from warren.status.activity import Doing
 from warren.status.condition import Condition
 from warren.status.status_file import now
 from warren.status.suite_report import Restarted
 from warren.supervise.liveness.hung import is_starting
-from warren.supervise.liveness.observe import Observation
-from warren.supervise.liveness.readiness import at_work
-from warren.supervise.programs.cancelled import forget_cancelled
 from warren.supervise.reload.check import Check
 from warren.supervise.reload.progress_text import activity
+from warren.supervise.reload.suite_programs import Daemons, ObservedDaemon, Programs
 
 #: Seconds after which a worker that is still connecting counts as without a broker.
 _AWAY = 15.0
@@ -50,8 +45,8 @@ class _Step:
 class RollingRestart:
     """At most one rolling restart at a time; workers that are asked for meanwhile join its end."""
 
-    def __init__(self, suite: Any) -> None:
-        self._suite = suite
+    def __init__(self, programs: Programs) -> None:
+        self._programs = programs
         self._check: Check | None = None
         self._pending: list[str] = []
         self._done: list[str] = []
@@ -80,7 +75,7 @@ class RollingRestart:
         self._pending += [program for program in programs if program not in self._pending]
         return self.begun
 
-    def step(self, observations: Mapping[str, Observation], free: bool) -> Restarted | None:
+    def step(self, settings: Settings, free: bool) -> Restarted | None:
         """Take one step, in each tick of supervisord's loop; return the outcome when there is one.
 
         `free` says that no reload is changing a worker now.
@@ -96,128 +91,54 @@ class RollingRestart:
                     [str(problem) for problem in getattr(error, "problems", (error,))], code
                 )
             self._check = None
+        daemons = self._programs.observe()
         if self._step is None and free and self._pending:
-            self._next()
+            self._next(daemons, settings)
         if self._step is None:
             return None if self._pending else self._end()
-        self._ask(self._step, observations)
-        problem = self._problem(self._step, observations)
-        if problem:
-            untouched = f"; not touched: {', '.join(self._pending)}" if self._pending else ""
-            return self._end([f"{problem}{untouched}"])
-        if not self._finished(self._step, observations):
-            return None
-        self._done.append(self._step.program)
+        step, daemon = self._step, daemons.get(self._step.program)
+        if daemon is not None:  # else a reload has removed the worker
+            if self._ask(step, daemon):
+                return None  # its next look shows what came of it
+            problem = _problem(step, daemon, settings)
+            if problem:
+                untouched = f"; not touched: {', '.join(self._pending)}" if self._pending else ""
+                return self._end([f"{problem}{untouched}"])
+            if not _finished(step, daemon, daemons):
+                return None
+        self._done.append(step.program)
         self._step = None
         return None if self._pending else self._end()
 
-    def doing(self, observations: Mapping[str, Observation]) -> Doing | None:
+    def doing(self) -> Doing | None:
         """Return the activity for a command that waits; None when no restart is running."""
+        then, step = tuple(self._pending), self._step
         if self._check is not None:
-            return Doing(
-                "checking the settings and the task modules", self.begun, tuple(self._pending)
-            )
-        if self._step is None:
-            return (
-                Doing("waiting for the reload to end", self.begun, tuple(self._pending))
-                if self._pending
-                else None
-            )
-        doing = activity(self._worker(self._step.program), observations.get(self._step.program))
-        return Doing(
-            f"restarting {self._step.program}{doing}", self._step.since, tuple(self._pending)
-        )
+            return Doing("checking the settings and the task modules", self.begun, then)
+        if step is None:
+            return Doing("waiting for the reload to end", self.begun, then) if then else None
+        text = activity(self._programs.observe().get(step.program))
+        return Doing(f"restarting {step.program}{text}", step.since, then)
 
-    def _next(self) -> None:
+    def _next(self, daemons: Daemons, settings: Settings) -> None:
         name = self._pending.pop(0)
-        process = self._worker(name)
-        if process is None:  # a reload has removed the worker
+        daemon = daemons.get(name)
+        if daemon is None:  # a reload has removed the worker
             return
-        supervise = self._suite.settings.supervise
-        timeout = (
-            process.config.stopwaitsecs + supervise.start_timeout + supervise.heartbeat_timeout
-        )
-        self._step = _Step(name, process.pid, time.monotonic() + timeout)
+        supervise = settings.supervise
+        timeout = daemon.stop_timeout + supervise.start_timeout + supervise.heartbeat_timeout
+        self._step = _Step(name, daemon.pid, time.monotonic() + timeout)
 
-    def _ask(self, step: _Step, observations: Mapping[str, Observation]) -> None:
-        """Have the worker stop and start again, once.
+    def _ask(self, step: _Step, daemon: ObservedDaemon) -> bool:
+        """Have the worker stop and start again, once; return whether this was done now.
 
         Wait for a worker that is starting now: it may have read older code.
         """
-        process = self._worker(step.program)
-        if step.asked or process is None:
-            return
-        observation = observations.get(step.program)
-        forget = partial(
-            forget_cancelled,
-            self._suite.settings,
-            step.program,
-            "an operator has restarted the worker",
-        )
-        if (
-            process.state == ProcessStates.RUNNING
-            and observation is not None
-            and observation.heartbeat is not None
-        ):
-            step.asked, step.pid = True, process.pid
-            # as it has ended: until then remote control may cancel another queue
-            process.restart(forget)
-        elif not process.pid:
-            forget()
-            step.asked = True
-            process.start_now()
-
-    def _finished(self, step: _Step, observations: Mapping[str, Observation]) -> bool:
-        process, observation = self._worker(step.program), observations.get(step.program)
-        if process is None:
-            return True
-        # RUNNING as well: a worker that has consumed for less than 2 s does not look ready to
-        # anybody.
-        if (
-            not step.asked
-            or observation is None
-            or observation.pid == step.pid
-            or process.state != ProcessStates.RUNNING
-        ):
+        if step.asked or (daemon.pid and not daemon.listens):
             return False
-        if Condition.of_heartbeat(observation.state).ready:
-            return True
-        # With the broker away from every worker, no restart leaves the queues without a consumer,
-        # and no restart brings the broker back.
-        looking = (
-            observation.heartbeat is not None
-            and observation.state == "connecting"
-            and now() - observation.heartbeat.since > _AWAY
-        )
-        others = [
-            each
-            for name, each in observations.items()
-            if name.startswith("worker-") and name != step.program
-        ]
-        return looking and not any(at_work(each, self._suite.settings) for each in others)
-
-    def _problem(self, step: _Step, observations: Mapping[str, Observation]) -> str:
-        process, observation = self._worker(step.program), observations.get(step.program)
-        if process is None:
-            return ""
-        if (
-            observation is not None
-            and observation.pid != step.pid
-            and is_starting(observation)
-            and observation.silence < _PROGRESS
-        ):
-            # Wait for a start that is slow but makes progress (imports, children).
-            step.by = max(step.by, time.monotonic() + self._suite.settings.supervise.start_timeout)
-        gave_up = step.asked and process.gave_up
-        if not gave_up and time.monotonic() <= step.by:
-            return ""
-        found = (
-            process.last_error or (observation.state if observation else "") or "no heartbeat yet"
-        )
-        return (
-            f"{step.program} did not come back in time: {found}; it is tried on; see "
-            f"{process.config.stdout_logfile}"
-        )
+        step.asked, step.pid = True, daemon.pid
+        self._programs.restart(step.program)
+        return True
 
     def _end(
         self, problems: Sequence[str] = (), code: int = int(ExitCode.UNAVAILABLE)
@@ -230,17 +151,42 @@ class RollingRestart:
         self._check, self._step, self._pending, self.begun = None, None, [], 0.0
         return ended
 
-    def _worker(self, name: str) -> Any:
-        return next(
-            (process for process in self._suite.daemons() if process.config.name == name), None
-        )
+
+def _finished(step: _Step, daemon: ObservedDaemon, daemons: Daemons) -> bool:
+    # RUNNING as well: a worker that has consumed for less than 2 s does not look ready to anybody.
+    if not step.asked or daemon.pid in (0, step.pid) or daemon.process != Condition.RUNNING:
+        return False
+    if daemon.reported.ready:
+        return True
+    # With the broker away from every worker, no restart leaves the queues without a consumer, and
+    # no restart brings the broker back.
+    heartbeat = daemon.observation.heartbeat
+    looking = (
+        daemon.reported == Condition.CONNECTING
+        and heartbeat is not None
+        and now() - heartbeat.since > _AWAY
+    )
+    others = [
+        each
+        for name, each in daemons.items()
+        if name.startswith("worker-") and name != step.program
+    ]
+    return looking and not any(each.reported.ready for each in others)
 
 
-def checking(suite: Any) -> Check:
-    """Return a check of the settings that workers will start with, and of the code as it is now.
-
-    The check runs in parallel with supervisord's loop.
-    """
-    check = Check(suite.settings)
-    suite.options.pidhistory[check.pid] = check
-    return check
+def _problem(step: _Step, daemon: ObservedDaemon, settings: Settings) -> str:
+    observation = daemon.observation
+    if (
+        daemon.pid not in (0, step.pid)
+        and is_starting(observation)
+        and observation.silence < _PROGRESS
+    ):
+        # Wait for a start that is slow but makes progress (imports, children).
+        step.by = max(step.by, time.monotonic() + settings.supervise.start_timeout)
+    gave_up = step.asked and daemon.gave_up
+    if not gave_up and time.monotonic() <= step.by:
+        return ""
+    found = daemon.last_error or observation.state or "no heartbeat yet"
+    return (
+        f"{step.program} did not come back in time: {found}; it is tried on; see {daemon.capture}"
+    )

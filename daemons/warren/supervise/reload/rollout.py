@@ -1,32 +1,58 @@
 """The part of a reload that changes the programs of a running supervisord.
 
-A program that did not change continues to run. Workers change one at a time: if all workers drained
-at once, nobody would serve the queues for as long as the longest task.
+Pure: reload_steps.py acts. A program that did not change continues to run. Workers change one at a
+time: if all workers drained at once, nobody would serve the queues for as long as the longest task.
 """
 
 from __future__ import annotations
 
-import signal
 import time
 from collections.abc import Iterable, Mapping
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from typing import Any
 
 from warren.config import Settings
 from warren.config.affected_daemons import affects_worker
-from warren.status.activity import Doing
 from warren.status.condition import Condition
 from warren.status.status_file import now
-from warren.supervise.daemon_process import DaemonProcess, state_of
-from warren.supervise.liveness.observe import Observation
-from warren.supervise.programs.cancelled import forget_cancelled
-from warren.supervise.reload.daemon_answers import generation, listens, reason, reloads
-from warren.supervise.reload.plan import Changes
-from warren.supervise.reload.progress_text import activity
+from warren.supervise.reload.apply import Changes
+from warren.supervise.reload.suite_programs import Daemons, ObservedDaemon, worker_of
 
 
 @dataclass(frozen=True)
-class _Step:
+class Moment:
+    """One moment, in seconds: `at` of CLOCK_BOOTTIME, `clock` of CLOCK_MONOTONIC."""
+
+    at: float = field(default_factory=now)
+    clock: float = field(default_factory=time.monotonic)
+
+
+@dataclass(frozen=True)
+class Signal:
+    """An action: send SIGHUP to a daemon."""
+
+    program: str
+
+
+@dataclass(frozen=True)
+class Start:
+    """An action: start a daemon that has no process, without a pause."""
+
+    program: str
+
+
+@dataclass(frozen=True)
+class Add:
+    """An action: add a group with this configuration of supervisor."""
+
+    group: Any
+
+
+Action = Signal | Start | Add
+
+
+@dataclass(frozen=True)
+class Step:
     """One worker that is being changed.
 
     If the worker was at work before, it must be at work again `by` (seconds of CLOCK_MONOTONIC).
@@ -37,30 +63,31 @@ class _Step:
     reloads: int
     was_at_work: bool
     by: float
-    since: float = field(default_factory=now)
+    since: float
 
 
+@dataclass(frozen=True)
 class Rollout:
-    """The process groups of one supervisord during the change from old settings to new ones."""
+    """What is left to do until all programs match the new settings.
 
-    def __init__(self, suite: Any) -> None:
-        self._suite = suite
-        # The new configuration of each group that stops; None for a group that is removed.
-        self._leaving: dict[str, Any] = {}
-        # Each process to signal, with the process number that it had when the settings changed.
-        self._to_signal: list[tuple[DaemonProcess, int]] = []
-        # The workers in their order, each with its new configuration; None for a running worker
-        # that only needs a signal.
-        self._pending: dict[str, Any] = {}
-        self._step: _Step | None = None
-        self._wanted = 0  # the generation of the settings that every daemon must take up
-        # The programs that have not reported this generation yet, each with the reason.
-        self._lagging: dict[str, str] = {}
-        # When nothing else changes any more, a lagging program is a failure from then on (seconds
-        # of CLOCK_MONOTONIC).
-        self._by: float | None = None
-        self.failure = ""
-        self._since = now()
+    `wanted` is the generation of the settings that every daemon must take up, `since` the second of
+    CLOCK_BOOTTIME at which the change began. `leaving` has the new configuration of each group that
+    stops, None for a group that is removed. `to_signal` has the process number that each daemon had
+    when the settings changed. `pending` has the workers in their order, each with its new
+    configuration, None for a running worker that only needs a signal. `lagging` has the daemons
+    that have not reported this generation yet, each with what delays it. When nothing else changes
+    any more, a lagging daemon is a failure after `by` (seconds of CLOCK_MONOTONIC).
+    """
+
+    wanted: int = 0
+    since: float = 0.0
+    leaving: Mapping[str, Any] = field(default_factory=dict)
+    to_signal: Mapping[str, int] = field(default_factory=dict)
+    pending: Mapping[str, Any] = field(default_factory=dict)
+    step: Step | None = None
+    lagging: Mapping[str, str] = field(default_factory=dict)
+    by: float | None = None
+    failure: str = ""
 
     @property
     def done(self) -> bool:
@@ -68,207 +95,167 @@ class Rollout:
 
         A failure ends the change as well.
         """
-        on_its_way = self._leaving or self._to_signal or self._step
-        return not on_its_way and (not (self._pending or self._lagging) or bool(self.failure))
-
-    @property
-    def leaving(self) -> list[str]:
-        """Return the names of the groups that are being stopped."""
-        return sorted(self._leaving)
+        on_its_way = self.leaving or self.to_signal or self.step
+        return not on_its_way and (not (self.pending or self.lagging) or bool(self.failure))
 
     @property
     def busy(self) -> set[str]:
         """Return the groups that do not match the settings yet; nothing else may touch them."""
-        return self._leaving.keys() | self._pending.keys()
+        return self.leaving.keys() | self.pending.keys()
 
-    def begin(self, old: Settings, changes: Changes, groups: Iterable[Any]) -> None:
-        """Begin the changes of a reload; `groups` are all groups that supervisord now configures.
 
-        Workers that an earlier reload has not reached yet stay in line.
-        """
-        self.failure, self._since = "", now()
-        self._wanted, self._by = changes.settings.generation, None
+def begin(
+    earlier: Rollout,
+    old: Settings,
+    changes: Changes,
+    groups: Iterable[Any],
+    daemons: Daemons,
+    moment: Moment,
+) -> tuple[Rollout, list[Action]]:
+    """Return the rollout of accepted settings; `groups` are all that supervisord now configures.
+
+    Workers that an earlier reload has not reached yet stay in line, and the worker that it is
+    is waited for.
+    """
+    wanted = {group.name: group for group in groups}
+    # A group that an earlier reload is still stopping comes back with today's configuration.
+    names = [*earlier.leaving, *(group.name for group in changes.removed + changes.changed)]
+    stop = {name: wanted.get(name) for name in names}
+    pending = {name: None for name in earlier.pending if name in wanted and name not in stop}
+    replaced = {name: new for name, new in stop.items() if new is not None}
+    pending |= {name: new for name, new in replaced.items() if worker_of(daemons, name)}
+    leaving = {name: new for name, new in stop.items() if name not in pending}
+    rest = [each for each in daemons.values() if each.group not in leaving.keys() | pending.keys()]
+    affected = [each.name for each in rest if each.pid and _affects(old, changes.settings, each)]
+    running = {each.name: each.pid for each in rest if each.pid and each.name not in affected}
+    rollout = replace(
+        earlier,
+        wanted=changes.settings.generation,
+        since=moment.at,
+        leaving=leaving,
+        to_signal={**earlier.to_signal, **running},
+        pending={**pending, **dict.fromkeys(affected)},
         # Every running daemon counts as lagging until the first look.
-        self._lagging = {
-            process.config.name: "" for process in self._suite.daemons() if process.pid
-        }
-        wanted = {group.name: group for group in groups}
-        # A group that an earlier reload is still stopping comes back with today's configuration.
-        leaving = dict.fromkeys(
-            [*self._leaving, *(group.name for group in changes.removed + changes.changed)]
-        )
-        self._leaving = {name: wanted.get(name) for name in leaving}
-        self._pending = {
-            name: None for name in self._pending if name in wanted and name not in self._leaving
-        }
-        for name in [
-            name for name, new in self._leaving.items() if new is not None and self._worker(name)
-        ]:
-            self._pending[name] = self._leaving.pop(name)
-        for group in changes.added:
-            self._suite.add_process_group(group)
-        added = {group.name for group in changes.added}
-        for process in self._suite.daemons():
-            if process.group.config.name not in self._leaving.keys() | self._pending.keys() | added:
-                self._wake(process, old, changes.settings)
+        lagging={each.name: "" for each in daemons.values() if each.pid},
+        by=None,
+        failure="",
+    )
+    # New settings may be what a daemon needs that ended by itself.
+    starts = [Start(each.name) for each in rest if not each.pid and each.process.failed]
+    return rollout, [*starts, *map(Add, changes.added)]
 
-    def step(
-        self, observations: Mapping[str, Observation], settings: Settings, wait: bool = False
-    ) -> None:
-        """Take one step; called in each tick of supervisord's loop.
 
-        With `wait` another worker is down for a different reason, so no worker is changed now.
-        """
-        self._replace_groups()
-        self._signal(observations)
-        self._follow(observations, settings)
-        if self._step is not None and not self._finished(self._step, observations):
-            return
-        self._step = None
-        if self._pending and not self.failure and not self._leaving and not wait:
-            self._next(observations, settings)
+def left(rollout: Rollout, group: str) -> Rollout:
+    """Return the rollout after a group has stopped and its replacement, if any, was added."""
+    rest = {name: new for name, new in rollout.leaving.items() if name != group}
+    return replace(rollout, leaving=rest)
 
-    def doing(self, observations: Mapping[str, Observation]) -> Doing | None:
-        """Return the activity for a command that waits; None when no change is left."""
-        if self._step is not None:
-            name = self._step.program
-            activity_text = activity(self._worker(name), observations.get(name))
-            return Doing(f"changing {name}{activity_text}", self._step.since, tuple(self._pending))
-        names = (
-            self.leaving
-            or [process.config.name for process, _ in self._to_signal]
-            or list(self._pending or self._lagging)
-        )
-        if self.done or not names:
-            return None
-        return Doing(f"waiting for {', '.join(names)}", self._since, ())
 
-    # -- changes that may happen at once -----------------------------------------------------------
+def advance(
+    rollout: Rollout, daemons: Daemons, settings: Settings, moment: Moment, wait: bool = False
+) -> tuple[Rollout, list[Action]]:
+    """Return the rollout after one look at the daemons, and what to do now.
 
-    def _wake(self, process: DaemonProcess, old: Settings, new: Settings) -> None:
-        """Signal a running daemon to read its settings; let a daemon that gave up try again."""
-        name = process.config.name
-        if process.pid:
-            worker = name.removeprefix("worker-") if name.startswith("worker-") else None
-            if worker and affects_worker(old, new, worker):
-                self._pending[name] = None
-            else:
-                self._to_signal.append((process, process.pid))
-        # New settings may be what a daemon needs that ended by itself.
-        elif Condition.of_process(state_of(process)).failed:
-            process.start_now()
+    With `wait` another worker is down for a different reason, so no worker is changed now.
+    """
+    rollout, actions = _signal(rollout, daemons)
+    rollout = _follow(rollout, daemons, settings, moment)
+    if rollout.step is not None:
+        failure = _finished(rollout.step, rollout, daemons, moment)
+        if failure is None:
+            return rollout, actions
+        rollout = replace(rollout, step=None, failure=failure or rollout.failure)
+    if rollout.pending and not rollout.failure and not rollout.leaving and not wait:
+        rollout, more = _next(rollout, daemons, settings, moment)
+        actions += more
+    return rollout, actions
 
-    def _replace_groups(self) -> None:
-        for name, replacement in list(self._leaving.items()):
-            groups = self._suite.process_groups
-            if name in groups:
-                # In each tick: a program that ended meanwhile may have been started again.
-                groups[name].stop_all()
-                if not self._suite.remove_process_group(name):
-                    continue
-            if replacement is not None:
-                self._suite.add_process_group(replacement)
-            elif name.startswith("worker-"):
-                forget_cancelled(self._suite.settings, name, "a reload took the worker away")
-            del self._leaving[name]
 
-    def _signal(self, observations: Mapping[str, Observation]) -> None:
-        # A newer process has read the new settings at its start.
-        current = [(process, pid) for process, pid in self._to_signal if process.pid == pid]
-        # A process without a heartbeat may not have its signal handlers yet, and SIGHUP would end
-        # it.
-        self._to_signal = [
-            (process, pid) for process, pid in current if not listens(process, observations)
-        ]
-        for process, _ in current:
-            if listens(process, observations):
-                process.signal(signal.SIGHUP)
+def _affects(old: Settings, new: Settings, daemon: ObservedDaemon) -> bool:
+    name = daemon.name
+    return name.startswith("worker-") and affects_worker(old, new, name.removeprefix("worker-"))
 
-    def _follow(self, observations: Mapping[str, Observation], settings: Settings) -> None:
-        """Find the daemons that have not taken up the settings yet.
 
-        A signal that was sent does not prove that its receiver acted on it.
-        """
-        self._lagging = {
-            process.config.name: reason(observations[process.config.name])
-            for process in self._suite.daemons()
-            if listens(process, observations)
-            and generation(observations[process.config.name]) < self._wanted
-        }
-        if not self._lagging or self._leaving or self._to_signal or self._step or self._pending:
-            self._by = None
-        elif self._by is None:
-            self._by = (
-                time.monotonic()
-                + settings.supervise.start_timeout
-                + settings.supervise.heartbeat_timeout
-            )
-        elif time.monotonic() > self._by and not self.failure:
-            lagging = ", ".join(f"{name}{reason}" for name, reason in self._lagging.items())
-            self.failure = f"the new settings have not been taken up by {lagging}; see warren logs"
+def _signal(rollout: Rollout, daemons: Daemons) -> tuple[Rollout, list[Action]]:
+    # A newer process has read the new settings at its start. A process without a heartbeat may not
+    # have its signal handlers yet, and SIGHUP would end it.
+    current = [each for each in daemons.values() if rollout.to_signal.get(each.name) == each.pid]
+    waiting = {each.name: each.pid for each in current if not each.listens}
+    actions: list[Action] = [Signal(each.name) for each in current if each.listens]
+    return replace(rollout, to_signal=waiting), actions
 
-    # -- one worker after the other ----------------------------------------------------------------
 
-    def _next(self, observations: Mapping[str, Observation], settings: Settings) -> None:
-        name = next(iter(self._pending))
-        process = self._worker(name)
-        if process is not None and process.pid and not listens(process, observations):
-            return  # the worker is starting, perhaps with settings that are older than these
-        replacement = self._pending.pop(name)
-        if process is None:
-            return
-        if replacement is None and not process.pid:
-            process.delay = 0  # the worker failed, and reads the new settings when it starts again
-            return
-        observation = observations.get(name)
-        supervise = settings.supervise
-        timeout = (
-            process.config.stopwaitsecs + supervise.start_timeout + supervise.heartbeat_timeout
-        )
-        was_at_work = observation is not None and Condition.of_heartbeat(observation.state).ready
-        deadline = time.monotonic() + timeout
-        self._step = _Step(name, process.pid, reloads(observation), was_at_work, deadline)
-        if replacement is not None:
-            self._leaving[name] = replacement
-        else:
-            process.signal(signal.SIGHUP)
+def _follow(rollout: Rollout, daemons: Daemons, settings: Settings, moment: Moment) -> Rollout:
+    """Find the daemons that have not taken up the settings yet.
 
-    def _finished(self, step: _Step, observations: Mapping[str, Observation]) -> bool:
-        process, observation = self._worker(step.program), observations.get(step.program)
-        if process is None or (process.administrative_stop and step.program not in self._leaving):
-            # An operator has stopped or removed the worker.
-            return step.program not in self._leaving
-        answered = observation is not None and (
-            observation.pid != step.pid or reloads(observation) > step.reloads
-        )
-        # A worker that was connecting to its broker only has to reach that state again.
-        condition = Condition.of_heartbeat(observation.state if observation else "")
-        enough = condition.ready or (condition == Condition.CONNECTING and not step.was_at_work)
-        if answered and enough:
-            return True
-        if time.monotonic() > step.by or process.gave_up:
-            later = (
-                f"; these continue with the old settings: {', '.join(self._pending)}"
-                if self._pending
-                else ""
-            )
-            found = process.last_error or (
-                f"it is {observation.state}"
-                if observation and observation.state
-                else "it has no heartbeat"
-            )
-            # The capture file has the last output of a process that ended; `warren status` says
-            # what a running process waits for.
-            where = process.config.stdout_logfile if process.last_error else "warren status"
-            self.failure = (
-                f"{step.program} does not work with the new settings: {found}; see {where}{later}"
-            )
-            return True
-        return False
+    A signal that was sent does not prove that its receiver acted on it.
+    """
+    lagging = {
+        each.name: _delay(each)
+        for each in daemons.values()
+        if each.listens and each.generation < rollout.wanted
+    }
+    by, failure = rollout.by, rollout.failure
+    if not lagging or rollout.leaving or rollout.to_signal or rollout.step or rollout.pending:
+        by = None
+    elif by is None:
+        timeouts = settings.supervise
+        by = moment.clock + timeouts.start_timeout + timeouts.heartbeat_timeout
+    elif moment.clock > by and not failure:
+        names = ", ".join(f"{name}{delay}" for name, delay in lagging.items())
+        failure = f"the new settings have not been taken up by {names}; see warren logs"
+    return replace(rollout, lagging=lagging, by=by, failure=failure)
 
-    def _worker(self, name: str) -> DaemonProcess | None:
-        if not name.startswith("worker-") or name not in self._suite.process_groups:
-            return None
-        return next(
-            (process for process in self._suite.daemons() if process.config.name == name), None
-        )
+
+def _delay(daemon: ObservedDaemon) -> str:
+    """Return, in brackets, what delays a daemon, if it says so: ledgers that still change."""
+    names = ", ".join(daemon.unsettled)
+    return f" (quotas with their old settings: {names})" if names else ""
+
+
+def _next(
+    rollout: Rollout, daemons: Daemons, settings: Settings, moment: Moment
+) -> tuple[Rollout, list[Action]]:
+    """Begin to change the first worker in line."""
+    name = next(iter(rollout.pending))
+    daemon = worker_of(daemons, name)
+    if daemon is not None and daemon.pid and not daemon.listens:
+        return rollout, []  # it is starting, perhaps with settings that are older than these
+    new = rollout.pending[name]
+    rest = {other: group for other, group in rollout.pending.items() if other != name}
+    rollout = replace(rollout, pending=rest)
+    if daemon is None:
+        return rollout, []
+    if new is None and not daemon.pid:
+        # The worker failed, and reads the new settings when it starts again.
+        return rollout, [Start(name)] if daemon.process.failed else []
+    supervise = settings.supervise
+    by = daemon.stop_timeout + supervise.start_timeout + supervise.heartbeat_timeout
+    ready = daemon.reported.ready
+    step = Step(name, daemon.pid, daemon.reloads, ready, moment.clock + by, moment.at)
+    if new is not None:
+        return replace(rollout, step=step, leaving={**rollout.leaving, name: new}), []
+    return replace(rollout, step=step), [Signal(name)]
+
+
+def _finished(step: Step, rollout: Rollout, daemons: Daemons, moment: Moment) -> str | None:
+    """Return "" when the worker works again, why it does not, or None while it may still come."""
+    daemon, leaves = worker_of(daemons, step.program), step.program in rollout.leaving
+    if daemon is None or (daemon.stopped and not leaves):
+        # An operator has stopped or removed the worker, unless the reload is replacing it.
+        return None if leaves else ""
+    answered = daemon.pid not in (0, step.pid) or daemon.reloads > step.reloads
+    # A worker that was connecting to its broker only has to reach that state again.
+    connects = daemon.reported == Condition.CONNECTING and not step.was_at_work
+    if answered and (daemon.reported.ready or connects):
+        return ""
+    if moment.clock <= step.by and not daemon.gave_up:
+        return None
+    state = daemon.observation.state
+    found = daemon.last_error or (f"it is {state}" if state else "it has no heartbeat")
+    # The capture file has the last output of a process that ended; `warren status` says what a
+    # running process waits for.
+    where = daemon.capture if daemon.last_error else "warren status"
+    names = ", ".join(rollout.pending)
+    later = f"; these continue with the old settings: {names}" if names else ""
+    return f"{step.program} does not work with the new settings: {found}; see {where}{later}"
