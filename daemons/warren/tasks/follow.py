@@ -1,4 +1,4 @@
-"""The progress of a task, read by another process than the one that runs it."""
+"""The progress of a task, as another process reads it."""
 
 from __future__ import annotations
 

@@ -27,7 +27,7 @@ STATE = "PROGRESS"  # the state that Celery's documentation and Flower use
 #: Seconds between two reports of one run: a person sees no more, and a tight loop floods no
 #: backend.
 _PAUSE = 0.2
-#: Seconds until the next report after one that could not be stored.
+#: Seconds until the next report after a report that could not be stored.
 _PAUSE_AFTER_ERROR = 10.0
 
 

@@ -150,7 +150,7 @@ def refused(state: Checking, problems: list[str], first: str, code: int, moment:
     """
     found, actions = _after_check(state, replace(state.before, refusal=first), moment)
     outcome = Outcome(state.begun, "refused", problems, code)
-    # While another reload goes on, systemd waits for that one's end.
+    # While another reload continues, systemd waits for that one's end.
     return found, [Ended(outcome, isinstance(found, Idle | Done)), *actions]
 
 

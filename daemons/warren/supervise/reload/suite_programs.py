@@ -122,7 +122,7 @@ class SuitePrograms:
         self._process(name).start_now()
 
     def restart(self, name: str) -> None:
-        """Stop a worker and start it again; start one that has no process.
+        """Stop a worker and start it again; only start a worker without a process.
 
         The queues that remote control has cancelled are forgotten between the two: until the
         worker has ended, remote control may cancel another queue.
