@@ -154,9 +154,9 @@ def check_size(content: str | bytes) -> None:
 
 
 def failed(task_id: str, error: UnreadableResult) -> dict[str, Any]:
-    """Return the result of a task whose own result cannot be read.
+    """Return the failure that stands for the result of a task, which cannot be read.
 
-    A caller that waits gets this error.
+    A caller that waits for the result gets its error.
     """
     raised = UnreadableResult(f"the result of {task_id} cannot be read: {error}")
     return {

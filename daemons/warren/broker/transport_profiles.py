@@ -84,7 +84,7 @@ class RabbitMQ:
 class Redis:
     """The options of a connection to Redis: seconds for an answer, and to connect (None: the same).
 
-    Redis has no confirmations: its answer to a write is one.
+    Redis needs no confirmations: it answers each write.
     """
 
     answer: float

@@ -48,7 +48,7 @@ class Event(StrEnum):
         "file, and it is started again"
     )
     PROGRAM_BACKING_OFF = means(
-        "a daemon ended `failures` times too soon: it is tried again every `retry_every_s`"
+        "a daemon ended `failures` times too soon: it is started only every `retry_every_s`"
     )
     PROGRAM_RECOVERED = means("a daemon that was backing off does its work again")
     PROGRAM_TOO_BIG = means("a daemon has grown beyond its max_memory: it is restarted gracefully")
@@ -85,7 +85,7 @@ class Event(StrEnum):
     BROKER_CONNECTED = means("a daemon has reached the broker")
     BROKER_UNREACHABLE = means("the broker does not answer; the daemon keeps trying")
     RESULTS_NOT_STORED = means(
-        "results cannot be stored now (`reason`): finished tasks keep theirs, and it is tried again"
+        "results cannot be stored now (`reason`): finished tasks keep theirs until they can"
     )
     RESULTS_STORED = means("results can be stored again")
     PROGRESS_NOT_STORED = means(
@@ -207,8 +207,8 @@ class Event(StrEnum):
     )
     LEDGER_BUSY = means("a ledger's lock was held too long: nothing was admitted")
     JOB_FAILED = means(
-        "a job of the quota-watchdog failed (`job`, `reason`): it is tried again, and the other "
-        "jobs continue"
+        "a job of the quota-watchdog failed (`job`, `reason`): it is tried again; the others "
+        "continue"
     )
 
     # schedule

@@ -115,11 +115,11 @@ def read(run_dir: Path) -> Reading:
 
 
 def _lives(run_dir: Path, supervisor: Process) -> bool:
-    """Return whether the supervisord runs that has written the file.
+    """Return whether the supervisord that has written the file still runs.
 
-    Where /proc hides other processes (hidepid=2, ProtectProc=) it has no entry of a supervisord
-    in a user namespace of its own, as PrivateUsers= makes one, although that has the same user:
-    the reload of the unit sees none. Then the lock of the run directory says who lives.
+    /proc alone cannot tell. With hidepid=2 or ProtectProc= it hides processes, and a supervisord in
+    another user namespace (PrivateUsers=) is among them, even for a process of the same user. The
+    unit's own reload is such a process. The lock of the run directory names its holder anyway.
     """
     if supervisor.alive:  # first: the holder of the lock must not ask for it
         return True

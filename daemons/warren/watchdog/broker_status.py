@@ -135,7 +135,7 @@ class BrokerStatus:
             logger().error(
                 Event.RESULTS_NOT_STORED,
                 reason=look.last_error,
-                consequence="tasks that have run wait with their results",
+                consequence="workers keep the results of finished tasks, and store them later",
             )
         elif before and not look.last_error:
             logger().info(Event.RESULTS_STORED)

@@ -149,6 +149,6 @@ class _Loop(threading.Thread):
                 Event.JOB_FAILED,
                 job=self._job.name,
                 reason=reason,
-                consequence="it is tried again; if it keeps failing, the watchdog is restarted",
+                consequence="the job is tried again; if it still fails, the watchdog restarts",
                 exc_info=True,
             )

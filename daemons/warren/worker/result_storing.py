@@ -64,7 +64,7 @@ class ResultStoring:
             logger().error(
                 Event.RESULTS_NOT_STORED,
                 reason=reason,
-                consequence="the task waits, and it is tried again",
+                consequence="the task waits, and its result is stored later",
             )
 
     def longest_s(self) -> int:

@@ -20,6 +20,10 @@ from warren.runtime.own_command import own_command
 
 #: Seconds that the import of the task modules may take.
 TIMEOUT = 120.0
+_LATE = (
+    f"the check of the settings did not end within {TIMEOUT:g} s: does a task module hang at its "
+    "import?"
+)
 
 
 def judge(code: int, output: bytes) -> None:
@@ -57,9 +61,7 @@ def check(settings: Settings) -> None:
             env=_environment(),
         )
     except subprocess.TimeoutExpired as error:
-        raise WarrenError(
-            f"warren check: expected an end within {TIMEOUT:g} s; does a task module hang?"
-        ) from error
+        raise WarrenError(_LATE) from error
     judge(done.returncode, done.stdout)
 
 
@@ -107,10 +109,7 @@ class Check:
             return False
         self._output.close()
         if self._late:
-            raise WarrenError(
-                f"the check of the settings did not end within {TIMEOUT:g} s: does a task module "
-                "hang at its import?"
-            )
+            raise WarrenError(_LATE)
         judge(self._process.returncode, self._received)
         return True
 
