@@ -83,7 +83,12 @@ def test_the_second_worker_waits_for_the_first(settings: Settings) -> None:
     programs = NotedPrograms(A, B)
     rolling = RollingRestart(programs)
     begun = rolling.begin(["worker-a", "worker-b"], CHECKED)
-    for seen in (A, worker("worker-a", 0, "", Condition.ENDED), worker("worker-a", 9, "starting")):
+    for seen in (
+        A,
+        A,
+        worker("worker-a", 0, "", Condition.ENDED),
+        worker("worker-a", 9, "starting"),
+    ):
         programs.daemons = (seen, B)
         assert rolling.step(settings, free=True) is None
         assert programs.told == [("restart", "worker-a")]

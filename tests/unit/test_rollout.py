@@ -223,6 +223,15 @@ def test_a_worker_without_a_broker_only_has_to_look_for_it_again(settings: Setti
     assert (found.step, found.failure, found.done) == (None, "", True)
 
 
+def test_a_replaced_worker_that_does_not_end_has_failed(settings: Settings) -> None:
+    """A reload stops it, so its stop is no operator's."""
+    stopping = daemon("worker-a", process=Condition.STOPPING, stopped=True)
+    rolling = Rollout(2, leaving={"worker-a": group("worker-a")}, step=STEP)
+    assert advance(rolling, suite(stopping), settings, NOW) == (rolling, [])
+    found, _ = advance(rolling, suite(stopping), settings, LATER)
+    assert "worker-a does not work with the new settings" in found.failure
+
+
 def test_a_rolling_restart_keeps_the_next_worker_waiting(settings: Settings) -> None:
     """Two workers are never down at once."""
     rolling = Rollout(2, pending={"worker-a": None})

@@ -175,6 +175,22 @@ def test_a_refused_reload_ends_at_once_unless_another_check_continues(
         )
 
 
+def test_a_check_that_cannot_be_started_refuses_its_own_reload(
+    scratch: Path, settings: Settings, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """`warren reload` waits for an outcome that began after its request."""
+    with listening(scratch, settings) as (loop, _):
+        loop.tick(READY)
+        monkeypatch.setattr(reload_steps, "begin_check", full)
+        asked = Moment().at
+        loop.reload.ask()
+        loop.tick(READY)
+        [outcome] = json.loads((scratch / "programs.json").read_text(encoding="utf-8"))["reloads"]
+        assert outcome["begun"] >= asked
+        assert (outcome["outcome"], outcome["code"]) == ("refused", int(ExitCode.SOFTWARE))
+        assert "No space left on device" in outcome["problems"][0]
+
+
 def test_a_stop_ends_a_reload_without_an_outcome(scratch: Path, settings: Settings) -> None:
     """Whoever waits for the outcome reads that the suite is stopping."""
     with listening(scratch, settings) as (loop, listener):

@@ -114,8 +114,8 @@ def begin(
 ) -> tuple[Rollout, list[Action]]:
     """Return the rollout of accepted settings; `groups` are all that supervisord now configures.
 
-    Workers that an earlier reload has not reached yet stay in line, and the worker that it is
-    is waited for.
+    Workers that an earlier reload has not reached yet stay in line. They wait for the worker that
+    it is changing.
     """
     wanted = {group.name: group for group in groups}
     # A group that an earlier reload is still stopping comes back with today's configuration.
