@@ -3,13 +3,13 @@
 from __future__ import annotations
 
 import importlib
-import sys
 import time
 from collections.abc import Callable
 from typing import Any
 
 from celery import Celery, signals
 
+from warren.app.project_app import add_path, adopt, project_app, promised
 from warren.app.queues import addressed, amqp, queue
 from warren.broker import transport_profiles
 from warren.broker.queue_names import EXCHANGE, are_quorum
@@ -18,7 +18,8 @@ from warren.broker.rabbitmq.short_countdown import App
 from warren.config import Settings, check_modules, check_tasks
 from warren.config.advice import MADE_BY
 from warren.config.schema import BrokerKind
-from warren.errors import ConfigError
+from warren.config.task_checks import failure
+from warren.errors import ConfigError, Problem
 
 #: Seconds for which RabbitMQ keeps results that their sender has not read, unless the settings say
 #: otherwise. RabbitMQ keeps them in memory, and most senders never read them.
@@ -30,10 +31,34 @@ SENT_AT = "warren_sent_at"
 TICK = "warren_tick"
 
 
-def make_app(settings: Settings) -> Celery:
-    """Return the Celery app of these settings, which has not yet connected to anything."""
+def make_app(settings: Settings, begins: Callable[[str], object] = str) -> Celery:
+    """Return the Celery app of these settings, which has not yet connected to anything.
+
+    With `[app] celery` that is the project's own app, which is imported. Raises ConfigError.
+    `begins` is called with the name of its module before the import.
+    """
+    if settings.app.celery is None:
+        return plain_app(settings)
+    app = project_app(settings, begins)
+    app.conf.update(promised())
+    _configure(app, settings)
+    adopt(app, amqp(settings))
+    return app
+
+
+def plain_app(settings: Settings) -> Celery:
+    """Return an app of Warren's own with these settings, for a process that runs no task.
+
+    It sends and looks like the project's app, and needs none of the project's code: an error of
+    that code must not keep an operator from looking at the broker.
+    """
     app: Celery = App(settings.app.name, amqp=amqp(settings), set_as_current=True)
     setattr(app, MADE_BY, True)
+    _configure(app, settings)
+    return app
+
+
+def _configure(app: Celery, settings: Settings) -> None:
     app.conf.update(_broker(settings))
     app.conf.update(_results(settings))
     app.conf.update(_tasks(settings))
@@ -47,7 +72,6 @@ def make_app(settings: Settings) -> Celery:
         **app.conf.broker_transport_options,
     }
     app.conf.update({**settings.celery, "broker_transport_options": transport})
-    return app
 
 
 def import_tasks(app: Celery, settings: Settings, begins: Callable[[str], object] = str) -> None:
@@ -55,20 +79,29 @@ def import_tasks(app: Celery, settings: Settings, begins: Callable[[str], object
 
     `begins` is called with the name of each module before its import. Raises ConfigError.
     """
-    directory = str(settings.app.path) if settings.app.path else ""
-    if directory and directory not in sys.path:
-        # The directory goes last, so that a module in it named `queue` breaks no other module. Such
-        # a module is reported as a problem (config/shadowed_modules.py).
-        sys.path.append(directory)
+    add_path(settings)
     problems = check_modules(settings, begins)
     if problems:
         raise ConfigError(problems)
     for module in settings.app.modules:
         importlib.import_module(module)
+    if settings.app.celery is not None:
+        _import_own(app, settings)
     app.finalize()
     problems = check_tasks(settings, [name for name in app.tasks if not name.startswith("celery.")])
     if problems:
         raise ConfigError(problems)
+
+
+def _import_own(app: Celery, settings: Settings) -> None:
+    """Import what a project's app names itself: include, imports, autodiscover_tasks."""
+    try:
+        app.loader.import_default_modules()
+    # The operator must see any error that a module raises at its import.
+    except (Exception, SystemExit) as error:  # noqa: BLE001
+        origin = settings.origin("app", "celery")
+        expected = f"the modules of {settings.app.celery} to be modules that can be imported"
+        raise ConfigError([Problem(origin, "app", "celery", expected, failure(error))]) from None
 
 
 def _stamp(

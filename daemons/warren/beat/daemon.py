@@ -25,6 +25,7 @@ class Beat:
         self.settings = settings
         self.daemon = Daemon(settings, "beat", "beat")
         self.leading = False
+        self.code = ExitCode.OK
 
     def start(self) -> ExitCode:
         """Run until the daemon is told to stop; return the exit code."""
@@ -38,7 +39,7 @@ class Beat:
         logger().info(Event.READY, entries=sorted(self.sender.schedule.entries))
         self.daemon.loop(self._step, lambda: self.sender.pause() if self.leading else STEP)
         self.sender.leader.resign()
-        return self.daemon.stop()
+        return self.daemon.stop(self.code)
 
     def _step(self) -> None:
         if self.daemon.dumping:
@@ -87,6 +88,11 @@ class Beat:
         if not again and (before.schedules, before.log) == (settings.schedules, settings.log):
             self.settings = settings
             self.daemon.took(settings)
+            return
+        if again and (before.app.celery or settings.app.celery):
+            # There is one app of the project in a process, and the last leader still uses it.
+            logger().info(Event.RELOADED, consequence="beat starts again")
+            self.code, self.daemon.stopping = ExitCode.RESTART, True
             return
         app = make_app(settings) if again else self.sender.app
         try:

@@ -13,7 +13,7 @@ from celery import Celery
 from celery.exceptions import BackendError, ImproperlyConfigured
 from kombu.exceptions import KombuError
 
-from warren.app.factory import import_tasks, make_app
+from warren.app.factory import import_tasks, make_app, plain_app
 from warren.app.queues import queues_of
 from warren.broker.connect import reach
 from warren.broker.unroutable import NoRoute
@@ -98,7 +98,7 @@ def call(
     _check_queue(settings, queue)
     if settings.broker.kind == "embedded":
         may_write_state(settings.app.state_dir)
-    app = make_app(settings)
+    app = plain_app(settings)
     options = _options(context.params)
     with told(app, settings):
         with reach(app) as connection:
@@ -180,11 +180,12 @@ def _doubt(app: Celery, settings: Settings, task: str, wait: float | None = None
     try:
         # Text that a module prints at its import is not part of this command's output.
         with redirect_stdout(sys.stderr), importing("call", TIMEOUT + (wait or 0.0)) as begins:
+            app = make_app(settings, begins) if settings.app.celery else app
             import_tasks(app, settings, begins)
     except ConfigError as error:
-        if any(problem.option == "modules" for problem in error.problems):
+        if any(problem.option in ("modules", "celery") for problem in error.problems):
             return ""
-    if not settings.app.modules or task in app.tasks:
+    if not (settings.app.modules or settings.app.celery) or task in app.tasks:
         return ""
     hint = values.nearest(task, [name for name in app.tasks if not name.startswith("celery.")])
     found = (

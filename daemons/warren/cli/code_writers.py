@@ -61,7 +61,7 @@ def _paths(settings: Settings) -> Iterator[Path]:
     if base is not None:
         yield base
     seen: set[Path] = set()
-    for name in settings.app.modules:
+    for name in (*settings.app.modules, (settings.app.celery or "").partition(":")[0]):
         file = getattr(sys.modules.get(name), "__file__", None)
         if not isinstance(file, str) or base is None:
             continue

@@ -157,7 +157,7 @@ def _surroundings(settings: Settings, problems: Sequence[Problem]) -> Iterator[P
     looks: list[Callable[[], None]] = [lambda: check_files(settings)]
     # A directory or module that is misspelt in the INI files is reported there, and not again for
     # each task that is missing because of it.
-    if not problems or (settings.app.modules and not wrong & {"", "path"}):
+    if not problems or ((settings.app.modules or settings.app.celery) and not wrong & {"", "path"}):
         looks.append(lambda: _import(settings))
     for look in looks:
         try:
@@ -172,7 +172,7 @@ def _import(settings: Settings) -> None:
     from warren.app.factory import import_tasks, make_app  # loads Celery, not needed by show-config
 
     with importing("check") as begins:
-        import_tasks(make_app(settings), settings, begins)
+        import_tasks(make_app(settings, begins), settings, begins)
 
 
 def _warnings(settings: Settings) -> list[str]:
@@ -180,10 +180,17 @@ def _warnings(settings: Settings) -> list[str]:
 
     The caller has imported the task modules that can be imported.
     """
+    from warren.app.project_app import overridden
     from warren.quotas.edit_cost import pauses
 
     crowded = memory_checks.warnings(settings, memory_checks.room())
-    code = (*writable_code(settings), *foreign_apps(), *own_ways(), *silent_receivers())
+    code = (
+        *writable_code(settings),
+        *overridden(),
+        *foreign_apps(),
+        *own_ways(),
+        *silent_receivers(),
+    )
     return [*crowded, *misspelt_hosts(settings), *code, *pauses(settings)]
 
 

@@ -126,7 +126,7 @@ def asked(settings: Settings) -> dict[str, Any]:
 
 
 def _broker(settings: Settings) -> dict[str, Any]:
-    from warren.app.factory import make_app  # Celery is needed in this case only
+    from warren.app.factory import plain_app  # Celery is needed in this case only
     from warren.broker.connect import reach
     from warren.broker.queue_depth import depths, depths_over
     from warren.broker.rejected_count import rejected_here, rejected_over
@@ -135,7 +135,7 @@ def _broker(settings: Settings) -> dict[str, Any]:
 
     state = settings.app.state_dir
     try:
-        app = make_app(settings)
+        app = plain_app(settings)
         with told(app, settings):
             # The embedded broker's files are only read: a connection would make its directories.
             if settings.broker.kind == "embedded":

@@ -13,7 +13,7 @@ from celery.backends.rpc import RPCBackend
 from celery.result import AsyncResult
 from celery.states import READY_STATES
 
-from warren.app.factory import make_app
+from warren.app.factory import plain_app
 from warren.cli.call_verb import told
 from warren.cli.parameter_types import Wait
 from warren.cli.privileges import Verb
@@ -60,7 +60,7 @@ def watch(context: click.Context, task_id: str, timeout: float | None, as_json: 
             param_hint="TASK_ID",
         )
     settings = load(**context.obj)
-    app = make_app(settings)
+    app = plain_app(settings)
     with told(app, settings):
         result: AsyncResult[Any] = app.AsyncResult(task_id)
         _refuse_replies(settings, result)

@@ -70,7 +70,7 @@ def foreign_apps() -> Iterator[str]:
         yield (
             f"{location}: {attribute} is a Celery app of its own. Tasks of [app] modules run, but "
             f"delay() and apply_async() of a task made with @{attribute}.task send to that app's "
-            "broker, not to Warren's; write @shared_task, and remove the app"
+            "broker, not to Warren's; name the app in [app] celery, or write @shared_task"
         )
 
 

@@ -123,6 +123,7 @@ Size = Annotated[int, Kind(_SIZE_FORM, units.size, units.size_text)]
 Percent = Annotated[int, whole(0, 100)]
 Duration = Annotated[float, duration()]
 Directory = Annotated[Path, _PATH]
+OptionalApp = Annotated[str | None, Kind("module:app", values.app_name).or_none()]
 OptionalPath = Annotated[Path | None, _PATH.or_none()]
 
 

@@ -17,6 +17,7 @@ from warren.config.option_types import (
     Duration,
     Flag,
     Kind,
+    OptionalApp,
     OptionalPath,
     Percent,
     Section,
@@ -47,6 +48,7 @@ class AppSettings(Section):
     modules: Annotated[tuple[str, ...], listed("list of modules", values.modules)] = option(
         (), "Python modules that define the tasks, such as shop.tasks."
     )
+    celery: OptionalApp = option(None, "The project's Celery app. Empty: Warren makes the app.")
     path: OptionalPath = option(
         None,
         "Directory of those modules, added to Python's path. Empty: they are installed packages.",

@@ -5,7 +5,7 @@ from __future__ import annotations
 import importlib
 import os
 import traceback
-from collections.abc import Callable, Collection
+from collections.abc import Callable, Collection, Sequence
 from fnmatch import fnmatchcase
 
 from warren.config.access_remedies import who_may
@@ -18,13 +18,19 @@ from warren.errors import Problem
 from warren.redaction.masker import redact
 
 
-def check_modules(settings: Settings, begins: Callable[[str], object] = str) -> list[Problem]:
+def check_modules(
+    settings: Settings,
+    begins: Callable[[str], object] = str,
+    option: str = "modules",
+    modules: Sequence[str] | None = None,
+) -> list[Problem]:
     """Import each module of [app] modules; return a problem for each that is missing or fails.
 
     `begins` is called with each module's name before the import. The caller has put [app] path on
-    sys.path. A task of a module that failed may already be registered.
+    sys.path. A task of a module that failed may already be registered. Another `option` of [app]
+    may name the `modules`.
     """
-    origin, path = settings.origin("app", "modules"), settings.app.path
+    origin, path = settings.origin("app", option), settings.app.path
     if path is not None and os.path.isdir(path) and (remedy := who_may(path)):
         found = f"Permission denied at {path}"
         return [
@@ -38,7 +44,7 @@ def check_modules(settings: Settings, begins: Callable[[str], object] = str) -> 
             )
         ]
     problems = shadows(settings)
-    for module in settings.app.modules:
+    for module in settings.app.modules if modules is None else modules:
         expected = f"{module} to be a module that can be imported"
         begins(module)
         try:
@@ -47,12 +53,12 @@ def check_modules(settings: Settings, begins: Callable[[str], object] = str) -> 
             if error.name and f"{module}.".startswith(f"{error.name}."):
                 remedy = "set [app] path to the directory that holds it, or install its package"
                 found = f"no module {error.name}"
-                problems.append(Problem(origin, "app", "modules", expected, found, remedy))
+                problems.append(Problem(origin, "app", option, expected, found, remedy))
             else:
-                problems.append(Problem(origin, "app", "modules", expected, _failure(error)))
+                problems.append(Problem(origin, "app", option, expected, failure(error)))
         # The operator must see any error that a module raises at its import.
         except (Exception, SystemExit) as error:  # noqa: BLE001
-            problems.append(Problem(origin, "app", "modules", expected, _failure(error)))
+            problems.append(Problem(origin, "app", option, expected, failure(error)))
     return problems
 
 
@@ -77,7 +83,8 @@ def check_tasks(settings: Settings, registered: Collection[str]) -> list[Problem
         if task in registered or (pattern and any(fnmatchcase(name, task) for name in registered)):
             continue
         expected = "a pattern of registered tasks" if pattern else "a registered task"
-        remedy = nearest(task, registered) or "is its module in [app] modules?"
+        imported = "the app of [app] celery" if settings.app.celery else "[app] modules"
+        remedy = nearest(task, registered) or f"is its module in {imported}?"
         problems.append(
             Problem(
                 settings.origin(section, option), section, option, expected, shown(task), remedy
@@ -86,7 +93,7 @@ def check_tasks(settings: Settings, registered: Collection[str]) -> list[Problem
     return problems
 
 
-def _failure(error: BaseException) -> str:
+def failure(error: BaseException) -> str:
     """Return the error that a module raised, and the line of the module that led to the error.
 
     That line is the first one below the frames of the import machinery.

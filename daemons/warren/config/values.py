@@ -50,6 +50,14 @@ def modules(text: str) -> tuple[str, ...]:
     return items(text)
 
 
+def app_name(text: str) -> str:
+    """Return the name of an object in a module, such as shop.celery:app. Raises Unexpected."""
+    module, _, path = text.partition(":")
+    if _MODULE.fullmatch(module) and _MODULE.fullmatch(path):
+        return text
+    raise Unexpected("a module and the name of its Celery app such as shop.celery:app", shown(text))
+
+
 def patterns(text: str) -> tuple[str, ...]:
     """Return a list of task names or of shell patterns (*, ?, [abc]). Raises Unexpected."""
     for entry in items(text):

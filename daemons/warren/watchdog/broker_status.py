@@ -9,7 +9,7 @@ from contextlib import suppress
 from dataclasses import asdict
 from typing import Any
 
-from warren.app.factory import make_app
+from warren.app.factory import plain_app
 from warren.broker.queue_depth import Seen
 from warren.broker.rejection_limits import MOST
 from warren.broker.transport_profiles import LOOK
@@ -41,8 +41,8 @@ class BrokerStatus:
 
     def __init__(self, settings: Settings) -> None:
         self.settings = settings
-        self._broker = BrokerMonitor(settings, make_app)
-        self._results = ResultsWatch(settings, make_app) if is_apart(settings) else None
+        self._broker = BrokerMonitor(settings, plain_app)
+        self._results = ResultsWatch(settings, plain_app) if is_apart(settings) else None
         self._begun, self._written = now(), 0.0
         self._look: Look | None = None
         self._backlogs: dict[str, Backlog] = {}

@@ -50,7 +50,7 @@ class Leader(Protocol):
 def leader(settings: Settings, app: Celery) -> Leader:
     """Return the leadership that fits the broker of the settings."""
     if settings.broker.kind == "rabbitmq":
-        return RabbitMQLeader(app, *beat_names(app.main))
+        return RabbitMQLeader(app, *beat_names(settings.app.name))
     if settings.broker.kind == "redis":
-        return RedisLeader(app.conf.broker_url.split(";")[0], *beat_names(app.main))
+        return RedisLeader(app.conf.broker_url.split(";")[0], *beat_names(settings.app.name))
     return EmbeddedLeader(LastTicks(settings.app.state_dir / "beat" / "ticks.json"))

@@ -9,7 +9,7 @@ from __future__ import annotations
 
 from contextvars import ContextVar
 from datetime import UTC, datetime, timedelta
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 from celery import Celery
 from celery.utils.time import maybe_make_aware
@@ -18,8 +18,11 @@ from celery.utils.time import maybe_make_aware
 _due: ContextVar[str] = ContextVar("warren_due", default="")
 
 
-class App(Celery):
-    """Celery's app, whose tasks may be due at any time."""
+class DueSoon:
+    """The part of a Celery app that lets its tasks be due at any time; it stands before Celery."""
+
+    if TYPE_CHECKING:
+        conf: Any
 
     def send_task(
         self,
@@ -41,9 +44,15 @@ class App(Celery):
         )
         try:
             when = (None, None) if soon else (countdown, eta)
-            return super().send_task(name, args, kwargs, *when, *rest, **options)
+            return super().send_task(  # type: ignore[misc]
+                name, args, kwargs, *when, *rest, **options
+            )
         finally:
             _due.reset(token)
+
+
+class App(DueSoon, Celery):
+    """Celery's app, whose tasks may be due at any time."""
 
 
 def set_due(headers: dict[str, Any]) -> None:

@@ -12,7 +12,7 @@ from warren.supervise.reload.suite_programs import Daemons, ObservedDaemon, work
 def doing(state: State, daemons: Daemons, settings: Settings) -> Doing | None:
     """Return the activity for a command that waits; None when no reload is running."""
     if isinstance(state, Checking):
-        modules = ", ".join(settings.app.modules) or "none"
+        modules = ", ".join(filter(None, (settings.app.celery, *settings.app.modules))) or "none"
         return Doing(f"checking the new settings (task modules: {modules})", state.begun)
     return _changing(settled(state).rollout, daemons)
 

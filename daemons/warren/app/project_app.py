@@ -1,0 +1,154 @@
+"""The Celery app of a project (`[app] celery`): imported, and put under Warren's settings."""
+
+from __future__ import annotations
+
+import os
+import re
+import sys
+import threading
+from collections.abc import Callable, Iterator
+from copy import copy
+from functools import reduce
+from pathlib import Path
+from typing import Any
+
+from celery import Celery, current_app
+from celery.app.amqp import AMQP
+from celery.app.defaults import NAMESPACES, flatten
+
+from warren.broker.rabbitmq.short_countdown import DueSoon
+from warren.config import Settings, check_modules
+from warren.config.advice import MADE_BY
+from warren.config.celery_settings import FIXED, REFUSED
+from warren.config.task_checks import failure
+from warren.errors import ConfigError, Problem
+
+#: Refused settings that a project's app keeps: they name its modules, which are imported.
+_KEPT = ("imports", "include")
+#: The attribute of an app that holds what it had set itself before Warren's settings came.
+_OWN = "set_by_the_project"
+#: The attribute of an app that holds the name of its module.
+_MODULE = "module_of_the_project"
+#: Arguments of `Celery(...)` that set a setting of another name.
+_ARGUMENTS = {"broker_url": "broker", "result_backend": "backend"}
+
+
+def project_app(settings: Settings, begins: Callable[[str], object] = str) -> Celery:
+    """Import the app that `[app] celery` names. Raises ConfigError."""
+    module, _, path = (settings.app.celery or "").partition(":")
+    add_path(settings)
+    problems = check_modules(settings, begins, "celery", (module,))
+    if problems:
+        raise ConfigError(problems)
+    try:
+        found = reduce(getattr, path.split("."), sys.modules[module])
+    except AttributeError:
+        raise ConfigError([_problem(settings, f"no {path} in {module}")]) from None
+    # The type itself: isinstance would take a proxy such as current_app for an app.
+    if not issubclass(type(found), Celery):
+        kind = type(found).__name__
+        raise ConfigError([_problem(settings, f"an object of type {kind} at {module}:{path}")])
+    app: Celery = found
+    try:
+        # Only once: later the app has Warren's settings as well.
+        own = getattr(app, _OWN) if hasattr(app, _OWN) else _set_by_the_project(app)
+    # The app's own configuration is code of the project, and may raise any error.
+    except (Exception, SystemExit) as error:  # noqa: BLE001
+        raise ConfigError([_problem(settings, failure(error))]) from None
+    setattr(app, _OWN, own)
+    setattr(app, _MODULE, module)
+    setattr(app, MADE_BY, True)
+    return app
+
+
+def add_path(settings: Settings) -> None:
+    """Let this process import modules from [app] path."""
+    directory = str(settings.app.path) if settings.app.path else ""
+    if directory and directory not in sys.path:
+        # The directory goes last, so that a module in it named `queue` breaks no other module. Such
+        # a module is reported as a problem (config/shadowed_modules.py).
+        sys.path.append(directory)
+
+
+def _problem(settings: Settings, found: str) -> Problem:
+    origin = settings.origin("app", "celery")
+    return Problem(
+        origin, "app", "celery", "a Celery app such as shop.celery:app (app = Celery(...))", found
+    )
+
+
+def adopt(app: Celery, classes: type[AMQP]) -> None:
+    """Give the app what it has when Warren makes it, and take from it what it has opened so far.
+
+    Celery takes a class for its AMQP part only when an app is made, and none for `send_task`. So
+    the class of this one object becomes a subclass of its own (Celery 5.5 to 5.7; a unit test
+    checks it). The pool and the backend are those of the app's own settings, if the project has
+    used them at its import. They are forgotten, as Celery does after a fork.
+    """
+    if not isinstance(app, DueSoon):
+        own = type(app)
+        app.__class__ = type(own.__name__, (DueSoon, own), {})
+    app.amqp_cls = classes
+    vars(app).pop("amqp", None)
+    for name, empty in (("_pool", None), ("_backend_cache", None), ("_local", threading.local())):
+        setattr(app, name, empty)
+    app.set_current()
+    app.set_default()
+
+
+def promised() -> dict[str, Any]:
+    """Return the settings that Warren's promises need, whatever the project has set."""
+    defaults = dict(flatten(NAMESPACES))
+    refused = {
+        name: copy(defaults[name].default)
+        for name in REFUSED
+        if name in defaults and name not in _KEPT
+    }
+    return refused | {name: value for name, (value, _) in FIXED.items()}
+
+
+def overridden() -> Iterator[str]:
+    """Yield a warning for each setting of the project's app that is not used, with its place.
+
+    Call this after `project_app` has made that the current app.
+    """
+    app: Celery = current_app._get_current_object()
+    for name, value in sorted(getattr(app, _OWN, {}).items()):
+        if app.conf[name] == value:
+            continue
+        remedy = REFUSED.get(name) or FIXED.get(name, ("", ""))[1] or f"[celery] {name} is used"
+        yield f"{_place(app, name)}: {name} of the app is not used: {remedy}"
+
+
+def _set_by_the_project(app: Celery) -> dict[str, Any]:
+    defaults = dict(flatten(NAMESPACES))
+    return {
+        name: app.conf[name]
+        for name, option in defaults.items()
+        if name not in _KEPT and app.conf[name] != option.default
+    }
+
+
+def _place(app: Celery, name: str) -> str:
+    """Return the file and line that set this, as far as they can be found."""
+    files = [file for module in _sources(app) if (file := getattr(module, "__file__", None))]
+    argument = rf"|\b{_ARGUMENTS[name]}\s*=" if name in _ARGUMENTS else ""
+    pattern = re.compile(rf"\b\w*{name}\b{argument}", re.IGNORECASE)
+    for file in files:
+        try:
+            lines = Path(file).read_text(encoding="utf-8").splitlines()
+        except (OSError, ValueError):
+            continue
+        for number, line in enumerate(lines, 1):
+            if pattern.search(line.partition("#")[0]):
+                return f"{file}:{number}"
+    return str(files[-1]) if files else app.main or "the app"
+
+
+def _sources(app: Celery) -> Iterator[Any]:
+    """Yield the modules that may have the app's settings; the app's own is the last."""
+    source = getattr(app, "_config_source", None)
+    name = source.partition(":")[0] if isinstance(source, str) else getattr(source, "__name__", "")
+    for each in (name, os.environ.get("DJANGO_SETTINGS_MODULE", ""), getattr(app, _MODULE, "")):
+        if each in sys.modules:
+            yield sys.modules[each]

@@ -1,0 +1,88 @@
+"""A project with its own Celery app runs under Warren with three lines of INI."""
+
+from __future__ import annotations
+
+import json
+import os
+import signal
+from collections.abc import Iterator
+
+import pytest
+
+from support import own_app
+from support.suite import Suite
+from support.wait import TIMEOUT
+
+NAME = "project_of_its_own"
+INI = f"""
+[worker:a]
+[schedule:each]
+task = {NAME}.celery.add
+every = 1s
+args = [20, 3]
+"""
+
+
+@pytest.fixture
+def project(suite: Suite) -> Suite:
+    """The suite of the project."""
+    own_app.write(suite.directory / "app", NAME)
+    head = [line for line in suite.head.splitlines() if not line.startswith("modules")]
+    suite.head = "\n".join([*head, f"celery = {NAME}.celery:app", ""])
+    suite.write(INI)
+    return suite
+
+
+@pytest.fixture
+def started(project: Suite) -> Iterator[Suite]:
+    """A worker and the beat of the project."""
+    with project.running("worker", "a"), project.running("beat"):
+        yield project
+
+
+def _called(suite: Suite, task: str, *arguments: object) -> object:
+    done = suite.warren(
+        "call", f"{NAME}.{task}", *map(str, arguments), "--wait", f"{TIMEOUT:g}s", "--json"
+    )
+    assert done.returncode == 0, done.stderr
+    return json.loads(done.stdout)["result"]
+
+
+def test_each_task_of_the_project_runs(started: Suite) -> None:
+    """However it was registered; and a task that is sent by another one arrives, too."""
+    for task, (arguments, result) in own_app.TASKS.items():
+        assert _called(started, task, *arguments) == result
+    sent = _called(started, "celery.send", 21)
+    started.await_event("worker", "task_succeeded", task_id=sent, task=f"{NAME}.celery.add")
+    assert "geheim" not in (started.directory / "log" / "worker.log").read_text(encoding="utf-8")
+
+
+def test_a_schedule_of_the_ini_sends_its_tasks(started: Suite) -> None:
+    """Beat has the project's app as well."""
+    started.await_event("worker", "task_succeeded", task=f"{NAME}.celery.add")
+
+
+def test_beat_takes_new_settings_of_the_sending(started: Suite) -> None:
+    """It starts again for them, because a process has one app of the project."""
+    beat = started.await_event("beat", "ready")
+    started.write(
+        f"{INI}[queue:other]\ntasks = {NAME}.more.*\n[queue:default]\n".replace(
+            "[worker:a]", "[worker:a]\nqueues = default, other"
+        )
+    )
+    os.kill(beat["pid"], signal.SIGHUP)
+    ended = started.await_event("beat", "stopped", exit_code=75)
+    assert ended["pid"] == beat["pid"]
+
+
+def test_check_tells_what_the_app_sets_in_vain(project: Suite) -> None:
+    """Each setting with its place, and none of the values."""
+    done = project.warren("check")
+    assert done.returncode == 0, done.stderr
+    assert "celery.py:4: broker_url of the app is not used: set [broker] url" in done.stderr
+    assert "settings.py:3: accept_content of the app is not used" in done.stderr
+    assert "geheim" not in done.stderr
+    (project.directory / "app" / NAME / "more.py").write_text("1 / 0\n", encoding="utf-8")
+    done = project.warren("check")
+    assert done.returncode == 78
+    assert "[app] celery: expected the modules of" in done.stderr
