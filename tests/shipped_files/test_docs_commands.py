@@ -10,7 +10,7 @@ import pytest
 
 from support.suite import ENVIRONMENT, WARREN
 from support.wait import run_to_end
-from warren.cli.program_table import ProgramRow
+from warren.cli.program_rows import ProgramRow
 from warren.config import load
 from warren.errors import FINAL, ExitCode
 from warren.quotas.slot_counts import Counts

@@ -12,7 +12,7 @@ import pytest
 
 from support.broker_status import QUOTA_STATUS
 from warren.cli import activity_text, main, status_verb
-from warren.cli.program_table import ProgramRow
+from warren.cli.program_rows import ProgramRow
 from warren.errors import ExitCode
 from warren.status.condition import Condition
 from warren.system.process import current_process

@@ -13,7 +13,7 @@ from typing import Any
 
 import pytest
 
-from warren.cli import main, program_table
+from warren.cli import main, program_rows
 from warren.cli.task_outcome import outcome, show
 from warren.control import reload_request
 from warren.control.supervisord import Program
@@ -90,7 +90,7 @@ def config(etc: Written, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> lis
         Program("beat", "RUNNING", me.pid, HOSTILE, None),
         Program(HOSTILE, HOSTILE, me.pid, HOSTILE, None),
     ]
-    monkeypatch.setattr(program_table, "programs", lambda _: found)
+    monkeypatch.setattr(program_rows, "programs", lambda _: found)
     monkeypatch.setenv("COLUMNS", "80")
     directories = "".join(f"{name}_dir = {tmp_path / name}\n" for name in ("state", "log", "run"))
     return ["--config", str(etc(f"[app]\n{directories}"))]
@@ -138,7 +138,7 @@ def test_a_failure(
         def fail(_: object, raised: Exception = error) -> list[Program]:
             raise raised
 
-        monkeypatch.setattr(program_table, "programs", fail)
+        monkeypatch.setattr(program_rows, "programs", fail)
         assert main([*config, "status"]) != 0
         assert "link=http://evil" in checked(capsys.readouterr().err)
 

@@ -18,7 +18,7 @@ from warren.beat.leader.embedded_leader import EmbeddedLeader
 from warren.broker.embedded.exchanges import Table
 from warren.broker.embedded.routing import Binding
 from warren.broker.embedded.topology import Topology
-from warren.cli import main, program_table
+from warren.cli import main, program_rows
 from warren.config import Settings
 from warren.control.supervisord import Program
 from warren.errors import ExitCode
@@ -101,7 +101,7 @@ def config(etc: Written, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> lis
     )
     (tmp_path / "log").mkdir()
     monkeypatch.setattr(
-        program_table, "programs", lambda _: [Program("worker-a", "RUNNING", me.pid, "", None)]
+        program_rows, "programs", lambda _: [Program("worker-a", "RUNNING", me.pid, "", None)]
     )
     directories = "".join(f"{name}_dir = {tmp_path / name}\n" for name in ("state", "log", "run"))
     return ["--config", str(etc(f"[app]\n{directories}[worker:a]\n"))]

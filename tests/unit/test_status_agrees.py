@@ -20,7 +20,7 @@ from supervisor.process import Subprocess
 from supervisor.states import ProcessStates, getProcessStateDescription
 
 from support.systemd import Listener, systemd
-from warren.cli import main, program_table
+from warren.cli import main, program_rows
 from warren.config import Settings, load
 from warren.control.supervisord import Program
 from warren.status import broker_report, heartbeat, suite_report
@@ -161,7 +161,7 @@ class Outputs:
         self._reporter.tell(View([status], 0, "running"))
         state, pid = str(getProcessStateDescription(process.state)), process.pid or None
         program = Program(status.program, state, pid, "", None)  # what its socket would answer
-        self.monkeypatch.setattr(program_table, "programs", lambda _: [program])
+        self.monkeypatch.setattr(program_rows, "programs", lambda _: [program])
 
     def warren(self, *verb: str) -> tuple[int, str]:
         """Return the exit code and the output of a command."""
@@ -270,7 +270,7 @@ def test_nothing_is_known_from_a_report_that_is_not_of_now(
     elif kind == "gone":
         path.unlink()
     else:
-        monkeypatch.setattr(program_table, "_TIMEOUT", 0.0)
+        monkeypatch.setattr(program_rows, "_TIMEOUT", 0.0)
         content["programs"][0]["pid"] += 1
         path.write_text(json.dumps(content), encoding="utf-8")
     code, text = outputs.warren("status", "--json")

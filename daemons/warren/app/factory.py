@@ -10,7 +10,8 @@ from typing import Any
 from celery import Celery, signals
 
 from warren.app.project_app import add_path, adopt, project_app, promised
-from warren.app.queues import addressed, amqp, queue
+from warren.app.queues import amqp, queue
+from warren.app.task_routes import route_of
 from warren.broker import transport_profiles
 from warren.broker.queue_names import EXCHANGE, are_quorum
 from warren.broker.rabbitmq import connection
@@ -222,21 +223,11 @@ def _results(settings: Settings) -> dict[str, Any]:
 
 
 def _tasks(settings: Settings) -> dict[str, Any]:
-    def route(
-        name: str, args: Any, kwargs: Any, options: dict[str, Any], **_: Any
-    ) -> dict[str, Any] | None:
-        if options.get("queue"):
-            return None  # the call names a queue, which has its own routing key
-        if options.get("routing_key") and options.get("exchange") in (None, EXCHANGE):
-            return addressed(settings, options["routing_key"])
-        own = settings.queue_of(name)
-        return {"queue": own, "routing_key": settings.queues[own].binding_key}
-
     return {
         "task_queues": [
             queue(settings, name, section.binding_key) for name, section in settings.queues.items()
         ],
-        "task_routes": (route,),
+        "task_routes": (route_of(settings),),
         "task_default_queue": settings.last_queue,
         "task_default_exchange": EXCHANGE,
         "task_default_exchange_type": "topic",

@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Iterator
 from typing import Any
 
-from warren.cli.program_table import ProgramRow
+from warren.cli.program_rows import ProgramRow
 from warren.health.finding import span
 from warren.status.condition import Condition
 from warren.status.status_file import now

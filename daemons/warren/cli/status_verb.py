@@ -11,9 +11,9 @@ from typing import Any
 
 import click
 
-from warren.cli import tables
+from warren.cli import status_tables
 from warren.cli.privileges import Verb
-from warren.cli.program_table import program_status
+from warren.cli.program_rows import program_status
 from warren.config import Rate, Settings, load
 from warren.errors import ConfigError, ExitCode, Unavailable
 from warren.quotas.ledger import LEDGER_ERRORS, now_ns
@@ -62,7 +62,7 @@ def status(context: click.Context, as_json: bool) -> None:
             )
         )
     else:
-        tables.show(suite, running, said)
+        status_tables.show(suite, running, said)
     sys.exit(
         ExitCode.UNAVAILABLE if said["broker_error"] else ExitCode.OK if ready else ExitCode.FAILURE
     )

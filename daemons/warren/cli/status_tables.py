@@ -10,7 +10,7 @@ from rich.table import Table
 from rich.text import Text
 
 from warren.cli.activity_text import colour, state, work
-from warren.cli.program_table import ProgramRow
+from warren.cli.program_rows import ProgramRow
 from warren.health.broker_findings import tendency
 from warren.health.finding import span
 from warren.status.broker_report import QueueStatus
