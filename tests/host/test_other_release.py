@@ -114,6 +114,25 @@ def test_a_reload_adds_what_was_written(suite: Installed) -> None:
     assert [suite.supervisord(), suite.pid("worker-main")] == before
 
 
+def test_the_broker_is_set_up_there(suite: Installed) -> None:
+    """`warren broker init` gives the suite a user and a virtual host on that RabbitMQ.
+
+    A lost URL gets a new password.
+    """
+    command = ("warren", "broker", "init", "--user", "another", "--json")
+    for first in (True, False):
+        suite.host.run("rm", "/etc/warren/secrets/broker-url")
+        said = json.loads(suite.host.run(*command, within=300).stdout)
+        outcomes = {step["step"]: step["outcome"] for step in said["steps"]}
+        assert (outcomes["url"], outcomes["user"]) == ("done", "done")
+        assert outcomes["vhost"] == ("done" if first else "unchanged")
+    suite.reload()
+    suite.send(3000, 3002)
+    suite.all_done(3000, 3002)
+    again = json.loads(suite.host.run(*command, within=300).stdout)
+    assert {step["outcome"] for step in again["steps"]} == {"unchanged"}, again
+
+
 def test_purge_leaves_nothing(suite: Installed, built: Path) -> None:
     """`apt purge` ends every process and removes every directory.
 

@@ -144,7 +144,7 @@ def test_one_way_to_reload_is_told(capsys: pytest.CaptureFixture[str]) -> None:
     `warren reload` checks first and reports the outcome.
     """
     for verb in VERBS:
-        assert main([verb, "--help"]) == 0
+        assert main([*verb.split(), "--help"]) == 0
     said = capsys.readouterr().out
     root = Path(__file__).parents[2]
     for name in ("etc/warren/warren.ini", "docs/configuration.md"):

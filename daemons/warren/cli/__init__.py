@@ -19,8 +19,9 @@ from warren.config import DEFAULT_DIRECTORY
 from warren.errors import ExitCode, WarrenError
 from warren.system.printable import printable_lines
 
-#: Each verb with the module and the name of its command. The module is imported when the verb is
-#: called, so that no daemon loads what only another verb needs.
+#: Each verb, with the word of its group before it where it has one, and the module and the name of
+#: its command. The module is imported when the verb is called, so that no daemon loads what only
+#: another verb needs.
 VERBS = {
     "start": "warren.cli.start_stop_restart:start",
     "stop": "warren.cli.start_stop_restart:stop",
@@ -37,6 +38,7 @@ VERBS = {
     "watch": "warren.cli.watch_verb:watch",
     "check": "warren.cli.configuration:check",
     "show-config": "warren.cli.configuration:show_config",
+    "broker init": "warren.cli.broker_verb:init",
 }
 
 _FULL = (errno.ENOSPC, errno.EDQUOT)
@@ -66,7 +68,60 @@ def _global_first(arguments: list[str]) -> list[str]:
     return [*first, *rest, *arguments[end:]]
 
 
-class Verbs(click.Group):
+def _command(verb: str) -> click.Command:
+    module, _, attribute = VERBS[verb].partition(":")
+    command: click.Command = getattr(import_module(module), attribute)
+    return command
+
+
+def _unknown(word: str, words: list[str], context: click.Context) -> click.UsageError:
+    """Return the error for a word that is no verb, with the most similar one."""
+    from warren.config.values import nearest
+
+    return click.UsageError(f"expected a verb, found {word!r}; {nearest(word, words)}", context)
+
+
+class WholeHelp(click.Group):
+    """A group of verbs whose help has the whole first sentence of each."""
+
+    def verbs(self) -> list[str]:
+        """Return the verbs of this group, as keys of VERBS."""
+        return list(VERBS)
+
+    def format_commands(self, ctx: click.Context, formatter: click.HelpFormatter) -> None:
+        """Write each verb with its whole first sentence, which click would cut at a line's end."""
+        commands = [(verb, _command(verb)) for verb in self.verbs()]
+        with formatter.section("Commands"):
+            formatter.write_dl(
+                [(verb, command.get_short_help_str(1000)) for verb, command in commands]
+            )
+
+
+class VerbGroup(WholeHelp):
+    """The verbs that begin with one word, such as `warren broker init`."""
+
+    def verbs(self) -> list[str]:
+        """Return the verbs of this group, as keys of VERBS."""
+        return [verb for verb in VERBS if verb.startswith(f"{self.name} ")]
+
+    def list_commands(self, ctx: click.Context) -> list[str]:
+        """Return the second words of the verbs."""
+        return [verb.partition(" ")[2] for verb in self.verbs()]
+
+    def get_command(self, ctx: click.Context, cmd_name: str) -> click.Command | None:
+        """Return the command of a second word; None for an unknown one."""
+        return _command(f"{self.name} {cmd_name}") if cmd_name in self.list_commands(ctx) else None
+
+    def resolve_command(
+        self, ctx: click.Context, args: list[str]
+    ) -> tuple[str | None, click.Command | None, list[str]]:
+        """Return the verb that the words begin with. Raises UsageError for an unknown one."""
+        if args[0] not in self.list_commands(ctx) and not args[0].startswith("-"):
+            raise _unknown(args[0], self.list_commands(ctx), ctx)
+        return super().resolve_command(ctx, args)
+
+
+class Verbs(WholeHelp):
     """A group whose commands are imported one by one."""
 
     def parse_args(self, ctx: click.Context, args: list[str]) -> list[str]:
@@ -74,16 +129,16 @@ class Verbs(click.Group):
         return super().parse_args(ctx, _global_first(args))
 
     def list_commands(self, ctx: click.Context) -> list[str]:
-        """Return the verbs in the order in which an operator needs them."""
-        return list(VERBS)
+        """Return the first words of the verbs in the order in which an operator needs them."""
+        return list(dict.fromkeys(verb.partition(" ")[0] for verb in VERBS))
 
     def get_command(self, ctx: click.Context, cmd_name: str) -> click.Command | None:
-        """Return the command of a verb; None for an unknown verb, which click then refuses."""
-        if cmd_name not in VERBS:
+        """Return the command of a verb, or the group of a first word; None for an unknown one."""
+        if cmd_name in VERBS:
+            return _command(cmd_name)
+        if cmd_name not in self.list_commands(ctx):
             return None
-        module, _, attribute = VERBS[cmd_name].partition(":")
-        command: click.Command = getattr(import_module(module), attribute)
-        return command
+        return VerbGroup(cmd_name, help=f"The verbs that begin with {cmd_name}.")
 
     def resolve_command(
         self, ctx: click.Context, args: list[str]
@@ -92,21 +147,10 @@ class Verbs(click.Group):
 
         Raises UsageError, with the most similar verb, when there is no such verb.
         """
-        if args[0] not in VERBS and not args[0].startswith("-"):
-            from warren.config.values import nearest
-
-            raise click.UsageError(
-                f"expected a verb, found {args[0]!r}; {nearest(args[0], VERBS)}", ctx
-            )
+        words = self.list_commands(ctx)
+        if args[0] not in words and not args[0].startswith("-"):
+            raise _unknown(args[0], words, ctx)
         return super().resolve_command(ctx, args)
-
-    def format_commands(self, ctx: click.Context, formatter: click.HelpFormatter) -> None:
-        """Write each verb with its whole first sentence, which click would cut at a line's end."""
-        commands = [(verb, self.get_command(ctx, verb)) for verb in VERBS]
-        with formatter.section("Commands"):
-            formatter.write_dl(
-                [(verb, command.get_short_help_str(1000)) for verb, command in commands if command]
-            )
 
 
 @click.group(cls=Verbs, context_settings={"help_option_names": ["-h", "--help"]})

@@ -26,6 +26,9 @@ from warren.system.users import take_rights, user_name, user_of
 #: Verbs that only tell systemd what to do. A child that runs as the suite's owner tells them what
 #: they need to know of the suite.
 _SYSTEMD = ("start", "stop", "restart")
+#: Verbs that change the host itself. They take the rights of the suite's owner for each file of the
+#: suite.
+_HOST = ("broker init",)
 #: Verbs that run a daemon.
 _DAEMONS = ("supervise", "worker", "beat", "quota-watchdog")
 
@@ -49,6 +52,8 @@ def way(verb: str, asked: Mapping[str, Any], owner: int, terminal: bool) -> Way:
     type.
     """
     if verb in _SYSTEMD and not asked.get("rolling"):
+        return Way.HERE
+    if verb in _HOST:
         return Way.HERE
     if verb in _DAEMONS and asked.get("user"):
         # Without a terminal there is nothing to protect from the user: the standard streams of an
@@ -155,7 +160,7 @@ class Verb(click.Command):
         return unprivileged_child.run(
             user,
             said,
-            [self.name, *ctx.meta["words"]],
+            [*self.name.split(), *ctx.meta["words"]],
             unprivileged_child.limits_of(self.name, ctx.params),
         )
 

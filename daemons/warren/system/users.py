@@ -8,6 +8,8 @@ from __future__ import annotations
 import os
 import pwd
 import stat
+from collections.abc import Iterator
+from contextlib import contextmanager
 from dataclasses import dataclass
 
 
@@ -74,6 +76,27 @@ def take_rights(user: User) -> None:
     os.setgroups(user.groups)
     os.setgid(user.gid)
     os.setuid(user.uid)
+
+
+@contextmanager
+def acting_as(user: User) -> Iterator[None]:
+    """Take number and groups of the user for the block, where this process is root's.
+
+    Only Warren's own code may run in the block: the process can become root again.
+    """
+    if os.geteuid() != 0 or user.uid == 0:
+        yield
+        return
+    gid, groups = os.getegid(), os.getgroups()
+    try:
+        os.setgroups(user.groups)
+        os.setegid(user.gid)
+        os.seteuid(user.uid)
+        yield
+    finally:
+        os.seteuid(0)
+        os.setegid(gid)
+        os.setgroups(groups)
 
 
 def mode_text(mode: int) -> str:
