@@ -12,11 +12,10 @@ from redis import Redis
 from redis.exceptions import RedisError, ResponseError
 
 from warren.broker.remedies import beginning, remedy
+from warren.broker.transport_profiles import ON_REDIS, Kind
 from warren.errors import Unavailable
 from warren.redaction.masker import redact
 from warren.system.printable import one_line
-
-_TIMEOUT = 5.0
 
 
 @dataclass(frozen=True)
@@ -37,7 +36,7 @@ def look(url: str) -> RedisState:
     """Return the state of the first Redis of the URLs that answers. Raises Unavailable."""
     failure: Exception | None = None
     for each in url.split(";"):
-        client = Redis.from_url(each, socket_timeout=_TIMEOUT, socket_connect_timeout=_TIMEOUT)
+        client = Redis.from_url(each, **ON_REDIS[Kind.MONITOR].sockets())
         try:
             with client:
                 return _state(client, "@" in each)
