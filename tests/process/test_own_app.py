@@ -37,6 +37,7 @@ def project(suite: Suite) -> Suite:
 def started(project: Suite) -> Iterator[Suite]:
     """A worker and the beat of the project."""
     with project.running("worker", "a"), project.running("beat"):
+        project.await_event("worker", "ready")  # before that `warren call` finds no embedded broker
         yield project
 
 
