@@ -22,32 +22,35 @@ from warren.quotas.ledger import LEDGER_ERRORS, Ledger
 from warren.quotas.ticket import Ticket
 from warren.system.process import current_process
 
-#: The slots that admitted the running task and were not used for a call yet, by quota name.
+#: The slots that admitted the running task and that no call has used yet, by quota name.
 held: ContextVar[dict[str, list[Ticket]] | None] = ContextVar("held", default=None)
 
 _ledgers: Mapping[str, Ledger] = {}
-#: The slots of calls that have ended and could not be settled at that time, by quota name. They are
-#: never used for another call.
+#: The slots of ended calls whose settlement failed, by quota name. No other call may use such a
+#: slot.
 _pending_settlements: dict[str, list[Ticket]] = {}
-#: The calls that have begun and not ended cleanly, with the threads that make them.
+#: The calls that have begun and have not ended cleanly, each with the thread that makes it.
 _under_way: dict[Call, int] = {}
 _beginning = threading.RLock()
 
 
 def _forget_inherited() -> None:
-    """Forget the slots of the parent after a fork: else two processes would call with each slot."""
+    """Forget the slots of the parent after a fork.
+
+    Otherwise parent and child would both make a call with each slot.
+    """
     held.set(None)
     _pending_settlements.clear()
     _under_way.clear()
     global _beginning
-    _beginning = threading.RLock()  # another thread of the parent may have had it
+    _beginning = threading.RLock()  # another thread of the parent may have held the lock
 
 
 os.register_at_fork(after_in_child=_forget_inherited)
 
 
 class NoAllowance(WarrenError):
-    """No slot came free within the time that the caller was ready to wait."""
+    """No slot came free before the caller's timeout."""
 
 
 def use(ledgers: Mapping[str, Ledger]) -> None:
@@ -67,12 +70,12 @@ def quota(name: str) -> Quota:
 
 
 def settle_cut_off() -> None:
-    """Let the slots of calls cool that were cut off; called at the end of a task.
+    """Let the slots of cut-off calls cool. The worker calls this at the end of a task.
 
-    A soft time limit cuts a call off between any two lines. The ticket of such a slot may be lost,
-    so all open slots of this process cool. While another thread of the task makes a call, the slots
-    stay open instead, until the end of a later task or of this process. No thread begins a call
-    meanwhile.
+    A soft time limit cuts a call off between any two lines. The ticket of the call may then be
+    lost, so all open slots of this process cool. When another thread of the task is making a call,
+    no slot cools yet: the slots stay open until a later task or this process ends. No thread can
+    begin a call while this function runs.
     """
     with _beginning:
         if not _under_way or set(_under_way.values()) != {threading.get_ident()}:
@@ -99,14 +102,15 @@ class Quota:
     def call(self, timeout: float | None = None) -> Call:
         """Return one call to the provider, for a `with` block that should hold only that call.
 
-        timeout: seconds to wait for a slot; None: no limit. The block raises NoAllowance after it.
+        timeout: seconds to wait for a slot; None: no limit. When the timeout passes, the block
+        raises NoAllowance.
         """
         return Call(self, timeout)
 
     def take(self, timeout: float | None) -> Ticket:
-        """Return the slot that admitted the task, else a new one as soon as there is one.
+        """Return the slot that admitted the task, or else a new slot as soon as one is free.
 
-        timeout: seconds to wait; None: no limit. Raises NoAllowance after it.
+        timeout: seconds to wait; None: no limit. When the timeout passes, raises NoAllowance.
         """
         deadline = None if timeout is None else time.monotonic() + timeout
         while True:
@@ -117,8 +121,8 @@ class Quota:
                 wait = self.ledger.wait_s()
             except LEDGER_ERRORS:
                 wait = None
-            # At most a second at a time: another process may release a slot earlier than the ledger
-            # says now.
+            # Wait a second at most: another process may release a slot earlier than the ledger
+            # predicts now.
             pause = 0.25 if wait is None else min(max(wait, 0.005), 1.0)
             if deadline is not None and time.monotonic() + pause > deadline:
                 raise NoAllowance(
@@ -135,9 +139,9 @@ class Quota:
                 self.ledger.refund([ticket])
             self._retry_settlements()
         except LEDGER_ERRORS as problem:
-            # The call is made, and the task need not fail for this. The slot stays open until it
-            # can be settled, or this process ends. It must not come into `held`, where the next
-            # call would use it once more.
+            # The call is made, and the task need not fail because of the ledger. The slot stays
+            # open until a retry settles it, or until this process ends. The slot must not come into
+            # `held`, where the next call would use the slot once more.
             _pending_settlements.setdefault(self.name, []).append(ticket)
             logger().warning(
                 Event.LEDGER_BUSY,
@@ -149,8 +153,8 @@ class Quota:
     def _admitted_with(self) -> Ticket | None:
         mine = (held.get() or {}).get(self.name)
         while mine:
-            # Claimed again: a ledger that was damaged and created again since the task was admitted
-            # does not know this slot.
+            # The claim is repeated here: the ledger may have been damaged and created again since
+            # the task was admitted, and a new ledger does not know this slot.
             if self.ledger.claim(mine[-1:], current_process()):
                 return mine.pop()
             mine.pop()
@@ -189,8 +193,8 @@ class Call:
             )
         self._sent = True
         with _beginning:
-            # Before it has a slot: when it is cut off anywhere, the end of the task looks for a
-            # slot.
+            # Registered before the call has a slot: wherever the call is cut off, the end of the
+            # task then looks for a slot.
             _under_way[self] = threading.get_ident()
         try:
             self._ticket = self._quota.take(self._timeout)
@@ -207,7 +211,7 @@ class Call:
     ) -> None:
         ticket, self._ticket = self._ticket, None
         if ticket is not None:
-            # An error does not say whether the provider has counted the call, nor when it will.
+            # An error does not say whether or when the provider counts the call.
             self._quota.release(ticket, sent=self._sent, answered=kind is None)
         _under_way.pop(self, None)
 

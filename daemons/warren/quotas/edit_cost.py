@@ -12,17 +12,18 @@ from warren.errors import WarrenError
 from warren.quotas.ledger import LEDGER_ERRORS, Ledger
 from warren.system.regular_file import read_regular
 
-#: The most bytes of a ledger that is tried on a copy: a ledger of a million calls has fewer.
+#: The largest ledger that is copied for the trial, in bytes: a ledger of a million calls is
+#: smaller.
 _LARGEST = 1 << 27
-#: Seconds of a pause that are worth a line.
+#: The shortest pause that gets a line, in seconds.
 _NOTEWORTHY = 1.0
 
 
 def pauses(settings: Settings) -> list[str]:
-    """Return a line for each quota that these settings would leave without a call for longer.
+    """Return a line for each quota that these settings would close for longer than before.
 
-    A longer window counts calls that the shorter window had forgotten. The change is tried here on
-    a copy of the ledger, so that its rules are written only once.
+    A longer window counts calls that the shorter window had forgotten. The change is tried on a
+    copy of the ledger, so that the rules of a change are written only once.
     """
     found = []
     for name, quota in settings.quotas.items():
@@ -31,17 +32,17 @@ def pauses(settings: Settings) -> list[str]:
             with TemporaryDirectory(prefix="warren-") as scratch:
                 before, after = _waits(Path(scratch) / "copy.ledger", content, quota)
         except (OSError, WarrenError, *LEDGER_ERRORS):
-            continue  # there is no ledger yet, or a ledger that the suite itself reports
+            continue  # there is no ledger yet, or the suite itself reports the damage
         if after - before > _NOTEWORTHY:
             found.append(
                 f"quota {name}: no call for {after:.0f} s: {duration_text(quota.limit.seconds)} is "
-                "a longer window than before, and counts calls that the old one had forgotten"
+                "a longer window than before, and counts calls that the old window had forgotten"
             )
     return found
 
 
 def _waits(path: Path, content: bytes, quota: QuotaSettings) -> tuple[float, float]:
-    """Return the seconds until a call, by the ledger as it is and by these settings."""
+    """Return the seconds until a call: first by the ledger as it is, then by these settings."""
     path.write_bytes(content)
     ledger = Ledger(path)
     try:

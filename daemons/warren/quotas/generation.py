@@ -17,10 +17,10 @@ from warren.system.regular_file import open_regular
 
 
 def accepted(settings: Settings, after: int = 0) -> Settings:
-    """Return the settings with a generation of their own: above `after`, and above every ledger's.
+    """Return the settings with a generation of their own.
 
-    The microsecond in which the settings were read orders them already, unless the clock was set
-    back.
+    The generation is above `after` and above the generation of every ledger. The microsecond in
+    which the settings were read is such a number already, unless the clock was set back.
     """
     generation = max(settings.generation, after + 1, latest(settings.app.state_dir) + 1)
     return settings.model_copy(
@@ -29,9 +29,9 @@ def accepted(settings: Settings, after: int = 0) -> Settings:
 
 
 def latest(state_dir: Path) -> int:
-    """Return the highest generation that a ledger has; 0 when there is no ledger.
+    """Return the highest generation of any ledger; 0 when there is no ledger.
 
-    Waits for no lock: the generation is one word. Raises nothing.
+    Waits for no lock, because a ledger keeps its generation in one word. Raises nothing.
     """
     found = [0]
     for path in (state_dir / "quota").glob("*.ledger"):

@@ -1,4 +1,4 @@
-"""How long a quota is closed after a response: its status and its `Retry-After`. Pure."""
+"""The pause that a response asks for by its status and its `Retry-After`. Pure."""
 
 from __future__ import annotations
 
@@ -6,9 +6,9 @@ from collections.abc import Mapping
 from datetime import UTC, datetime
 from email.utils import parsedate_to_datetime
 
-#: The longest pause in seconds: a longer one is taken for a mistake of the provider's.
+#: The longest accepted pause in seconds: a longer pause is taken for a mistake of the provider.
 LONGEST_PAUSE = 7 * 86400.0
-#: The statuses by which a provider refuses a call for its limit or its load (RFC 6585, RFC 9110).
+#: The statuses of a provider that refuses a call: limit or load (RFC 6585, RFC 9110).
 _REFUSALS = (429, 503)
 
 

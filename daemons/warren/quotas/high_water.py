@@ -1,6 +1,7 @@
-"""HIGH_WATER: the most slots of a ledger that may be in use, written ahead and on disk.
+"""HIGH_WATER: a mark on disk that is never below the number of slots in use.
 
-After a power cut the disk may know no more of the slots than this mark.
+The mark is written before the slots are used. After a power cut the disk may know of the slots no
+more than this mark.
 """
 
 from __future__ import annotations
@@ -22,16 +23,16 @@ def raise_for(slots: Slots, count: int, sync: Callable[[], None]) -> None:
     words[Head.HIGH_WATER] = max(
         words[Head.HIGH_WATER], min(needed + _block(slots), words[Head.CAPACITY])
     )
-    # On disk before the slots are reserved: after a power cut the mark is never below what was
-    # in use.
+    # The mark is on disk before the slots are reserved. So after a power cut it is never below the
+    # number of slots that were in use.
     sync()
     words[Head.DURABLE] = words[Head.HIGH_WATER]
 
 
 def lower(slots: Slots) -> None:
-    """Lower the mark to what is in use."""
+    """Lower the mark to the number of slots in use, plus the usual lead."""
     level = _in_use(slots) + _block(slots)
-    # In this order: DURABLE is never the higher one.
+    # The order matters: DURABLE is never above HIGH_WATER.
     for mark in (Head.DURABLE, Head.HIGH_WATER):
         slots.words[mark] = min(level, slots.words[mark])
 

@@ -29,7 +29,7 @@ from warren.quotas.window_change import retime
 from warren.system.process import Process
 
 NS = 1_000_000_000
-#: The errors of a ledger. Each means that nothing may be admitted now.
+#: The errors of a ledger. After any of these errors nothing may be admitted.
 LEDGER_ERRORS = (LedgerBusy, LedgerDamaged, OSError)
 #: The most cooled slots that `release_cooled` releases at once, so that no process waits long for
 #: the lock.
@@ -40,8 +40,8 @@ BATCH = 10_000
 class Opened:
     """What `configure` found and did.
 
-    damage: what was wrong with a file that was moved away, as `aside` (None: the file was gone).
-    older: the ledger has later settings, and keeps them.
+    damage: what was wrong with the old file. aside: where the damaged file was moved; None: there
+    was no file. older: the ledger had later settings than these, and keeps its own.
     """
 
     created: bool = False
@@ -81,7 +81,8 @@ class Ledger:
     def claim(self, tickets: Sequence[Ticket], owner: Process) -> bool:
         """Make `owner` the process that may call with these tickets.
 
-        Returns False when a ticket no longer holds its slot: then no call may be made.
+        Returns False when a ticket no longer holds its slot: then the process must not make the
+        call.
         """
         with self._file.locked() as slots:
             return all(slots.claim(ticket, owner) for ticket in tickets)
@@ -89,8 +90,8 @@ class Ledger:
     def settle(self, tickets: Sequence[Ticket], *, answered: bool) -> int:
         """Let the slots of the tickets cool; return how many tickets still held their slot.
 
-        Not `answered` means that a call may still be on its way to the provider: then the slots
-        cool for LONGEST_CALL more.
+        answered: the provider has answered. Otherwise the call may still be on its way to the
+        provider, and the slots cool for LONGEST_CALL more.
         """
         with self._file.locked() as slots:
             until = now_ns() + int(slots.words[Head.WINDOW])
@@ -117,7 +118,8 @@ class Ledger:
             )
 
     def close_for(self, seconds: float) -> bool:
-        """Admit nothing for `seconds`, LONGEST_PAUSE at most: the provider has said so.
+        """Admit nothing for `seconds`, LONGEST_PAUSE at most: the provider has asked for this
+        pause.
 
         Never shortens an earlier pause. Returns False when the quota was already closed for as
         long, give or take a second.
@@ -128,22 +130,22 @@ class Ledger:
             more = until - int(words[Head.CLOSED_UNTIL])
             if more <= 0:
                 return False
-            # In this order: killed in between, a later boot knows of a longer pause rather than of
-            # a shorter one.
+            # The order matters: after a kill between these stores, a later boot knows of a longer
+            # pause rather than of a shorter one.
             words[Head.PAUSED_AT] = time.time_ns()
             words[Head.PAUSED_FOR] = pause
             words[Head.CLOSED_UNTIL] = until
-            # A row of refusals makes the same pause a little longer each time: the disk need not
-            # know each time at once.
+            # In a row of refusals each one makes the same pause a little longer. Not every such
+            # step is worth a write to the disk.
             longer = more > NS
             if longer:
                 self._file.sync_header()
             return longer
 
     def wait_s(self, count: int = 1) -> float | None:
-        """Return the seconds until `count` slots may be free at once, 0.0 when they are free now.
+        """Return the seconds until `count` slots may be free at once; 0.0 when they are free now.
 
-        Returns None when too many slots are open to know.
+        Returns None when this cannot be known because too many slots are open.
         """
         with self._file.locked() as slots:
             now = now_ns()
@@ -161,15 +163,15 @@ class Ledger:
     # -- the watchdog and people -------------------------------------------------------------------
 
     def reap(self) -> int:
-        """Let the slots of dead owners cool; return how many they were."""
+        """Let the slots of dead owners cool; return the number of these slots."""
         known: dict[Process, bool] = {}
         with self._file.locked() as slots:
             return slots.reap(lambda owner: known.setdefault(owner, owner.alive), now_ns)
 
     def release_cooled(self) -> None:
-        """Release cooled slots, and lower HIGH_WATER to what is in use.
+        """Release cooled slots, and lower HIGH_WATER to the number of slots in use.
 
-        The disk may hold the higher mark for longer.
+        The lowered mark is not synced: the disk may still hold the higher mark for some time.
         """
         with self._file.locked() as slots:
             slots.release_due(now_ns(), BATCH)
@@ -193,21 +195,23 @@ class Ledger:
     ) -> Opened:
         """Make the ledger match the settings, whatever is there now.
 
-        There may be nothing, damage, a ledger of an earlier boot, or another limit.
+        Before this call there may be no ledger, a damaged ledger, a ledger of an earlier boot, or a
+        ledger with another limit.
 
         limit: slots, 1 or more. window_s: seconds that a slot cools. longest_call_s: seconds for
-        which a call of unknown outcome may still be under way. generation: of these settings; None:
-        keep the ledger's generation.
+        which a call of unknown outcome may still be under way. generation: the number of these
+        settings; None: keep the ledger's generation.
         """
         window, longest = _in_ns(window_s, longest_call_s)
-        # Something else at the path of the directory is an error, and not moved away: what ledgers
-        # there were would be unknown, and new ledgers would admit calls as if none had been made.
+        # When the path of the directory holds anything else, that is an error, and nothing is moved
+        # away. The former ledgers would be unknown, and new ledgers would admit calls as if no call
+        # had been made.
         self.path.parent.mkdir(parents=True, exist_ok=True)
         with making(self.path) as memo:
             found = self._open_or_create(memo, limit, window, longest)
             with self._file.locked(repair=False) as slots:
                 kept = int(slots.words[Head.GENERATION])
-                # A process that has read the files before an edit may come here after the edit,
+                # A process that has read the files before an edit may arrive here after the edit,
                 # however long it was stopped on its way.
                 older = generation is not None and generation < kept
                 if older:
@@ -246,8 +250,8 @@ class Ledger:
             aside = self.path.with_name(f"{self.path.name}.damaged-{time.time_ns()}")
             ledger_file.invalidate(self.path)
         os.pwrite(memo, b"made\n", 0)
-        # What the lost ledger knew is unknown now, so it counts as used: every slot cools as if it
-        # had just been called. The clock is read after the loss was made known: until then other
+        # The calls on the lost ledger are unknown, so they all count: every slot cools as if a call
+        # had just ended. The clock is read only after the loss was made known: until then other
         # processes may have admitted calls on the lost ledger.
         ledger_file.create(
             self.path, limit, window, longest, now_ns() + window + longest if damage else 0, aside
@@ -257,13 +261,14 @@ class Ledger:
     def _apply(self, slots: Slots, limit: int, window: int, longest: int, generation: int) -> bool:
         before = _limits(slots)
         if limit > slots.words[Head.CAPACITY]:
-            # First of all: on a full disk nothing has changed.
+            # This comes first: when it fails on a full disk, nothing has changed.
             slots = self._file.grow(limit)
-            slots.words[Head.BUSY] = 1  # so that RETIRED_COUNT is counted again
+            slots.words[Head.BUSY] = 1  # makes the next rebuild count RETIRED_COUNT again
             slots.words[Head.CAPACITY] = limit
         now = now_ns()
-        # Before the limit and the window: killed in between, older settings change nothing, and
-        # these settings find a limit and a window that are not theirs.
+        # The generation is stored before the limit and the window. When the process is killed in
+        # between, older settings change nothing, and these settings find a limit and a window that
+        # differ from theirs.
         slots.words[Head.GENERATION] = generation
         retime(slots, window, longest, now)
         slots.words[Head.LIMIT] = limit
@@ -272,12 +277,12 @@ class Ledger:
 
 
 def _limits(slots: Slots) -> tuple[int, int, int]:
-    """Return the limit (slots), how long a slot cools, and how long a lost call may last (ns)."""
+    """Return the limit (slots), the time that a slot cools (ns), and the longest call (ns)."""
     words = slots.words
     return int(words[Head.LIMIT]), int(words[Head.WINDOW]), int(words[Head.LONGEST_CALL])
 
 
 def _in_ns(window_s: float, longest_call_s: float) -> tuple[int, int]:
-    """Return how long a slot cools (ns), and how long a lost call may be under way (ns)."""
+    """Return the time that a slot cools (ns), and the longest call (ns)."""
     window = int(window_s * NS)
     return window + window // DRIFT, int(longest_call_s * NS)

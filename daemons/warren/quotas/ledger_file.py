@@ -1,4 +1,4 @@
-"""The file of a ledger: created whole or not at all, recognised or invalidated."""
+"""The file of a ledger: how it is created, recognised and invalidated."""
 
 from __future__ import annotations
 
@@ -27,7 +27,7 @@ from warren.system.regular_file import NotRegular, open_regular, remove_any
 
 
 class LedgerDamaged(Exception):
-    """The file is not a ledger that this version can trust; the text says what is wrong."""
+    """The file is not a ledger that this version can trust. The text says what is wrong."""
 
 
 def size(capacity: int) -> int:
@@ -36,7 +36,7 @@ def size(capacity: int) -> int:
 
 
 def boot_word() -> int:
-    """Return a signed 64-bit name of this boot."""
+    """Return a signed 64-bit word that identifies this boot."""
     return int.from_bytes(hashlib.sha256(boot().encode()).digest()[:8], "little", signed=True)
 
 
@@ -48,14 +48,14 @@ def create(
     cooling_until: int,
     aside: Path | None,
 ) -> None:
-    """Create a ledger of `capacity` slots at `path` in one step, over whatever is there.
+    """Create a ledger of `capacity` slots at `path` in one step, over any file that is there.
 
-    path: the file. capacity: slots. window, longest_call: ns. cooling_until: every slot cools until
-    then (ns of CLOCK_BOOTTIME); 0 means that no call was made yet. aside: a second name for the
-    file that was at `path`. Raises OSError, and then leaves the directory as it was.
+    path: the file. capacity: slots. window, longest_call: ns. cooling_until: the time until which
+    every slot cools (ns of CLOCK_BOOTTIME); 0 means that no call was made yet. aside: a second name
+    for the file that was at `path`. Raises OSError, and then leaves the directory as it was.
     """
     fresh = path.with_name(f".{path.name}.new")
-    remove_any(fresh)  # of a start that was killed here
+    remove_any(fresh)  # left by a start that was killed here
     fd = os.open(fresh, os.O_RDWR | os.O_CREAT | os.O_EXCL | os.O_CLOEXEC, 0o640)
     try:
         # Allocated, not sparse: a disk that fills later cannot make a store into the mapped file
@@ -68,9 +68,9 @@ def create(
             memory.flush()
         os.fsync(fd)
         if aside is not None and path.is_dir() and not path.is_symlink():
-            # A directory cannot have a second name. Killed after this rename, the next start finds
-            # nothing where its memo says that there was a ledger: every slot counts as used then,
-            # too.
+            # A directory cannot have a second name. When the process is killed after this rename,
+            # the next start finds no ledger, and its memo says that there was one. In this case,
+            # too, every slot counts as used.
             os.rename(path, aside)
         elif aside is not None:
             os.link(path, aside, follow_symlinks=False)
@@ -89,21 +89,22 @@ def _fill(
     words[Head.MAGIC], words[Head.VERSION], words[Head.CAPACITY] = MAGIC, VERSION, capacity
     words[Head.BOOT] = boot_word()
     words[Head.LIMIT], words[Head.WINDOW], words[Head.LONGEST_CALL] = capacity, window, longest_call
-    # Far from any serial of a ledger that was here before, so that no old ticket fits a new
+    # The first serial is far from any serial of the former ledger, so that no old ticket fits a new
     # reservation.
     words[Head.SERIAL] = secrets.randbits(60)
     words[Head.HIGH_WATER] = capacity if cooling_until else 0
     words[HEADER_WORDS + Slot.UNTIL :: SLOT_WORDS] = memoryview(
         array("q", [cooling_until]) * capacity
     )
-    words[Head.BUSY] = 1  # the process that attaches first builds the lists
+    words[Head.BUSY] = 1  # the first process that attaches the file builds the lists
 
 
 def invalidate(path: Path) -> None:
     """Invalidate the ledger at `path` for every process that has it mapped.
 
-    The file stays until `create` replaces it. It is not moved away: when this process is killed
-    before the new ledger is there, the next start must find damage, not nothing.
+    The file stays in place until `create` replaces it. Moving it away would be wrong: if this
+    process is killed before the new ledger is there, the next start must find a damaged file, not
+    an absent one.
     """
     try:
         file = open_regular(path, os.O_RDWR)
@@ -116,13 +117,13 @@ def invalidate(path: Path) -> None:
 
 
 def attach(fd: int) -> mmap.mmap:
-    """Map the file of `fd`. Raises LedgerDamaged when its header is not that of a ledger."""
+    """Map the file of `fd`. Raises LedgerDamaged when the header is not a ledger's."""
     length = os.fstat(fd).st_size // WORD * WORD
     if length < size(1):
         raise LedgerDamaged(f"expected at least {size(1)} bytes, found {length}")
     try:
         memory = mmap.mmap(fd, length)
-    except ValueError as error:  # it became shorter just now
+    except ValueError as error:  # the file became shorter just now
         raise LedgerDamaged(f"expected {length} bytes, found fewer") from error
     words = memoryview(memory).cast("q")
     problem = _header_problem(words, length)
@@ -134,10 +135,10 @@ def attach(fd: int) -> mmap.mmap:
 
 
 def examine(slots: Slots, horizon: int, closed_horizon: int) -> None:
-    """Check every word. Raises LedgerDamaged for an unknown state or for a time beyond its horizon.
+    """Check every word. Raises LedgerDamaged for an unknown state or a time beyond its horizon.
 
-    horizon: no slot of this boot cools longer (ns). closed_horizon: the quota is not closed longer
-    (ns).
+    horizon: the latest sound end of a slot's cooling (ns). closed_horizon: the latest sound end of
+    a pause (ns).
     """
     words = slots.words
     # Another process may have written since the file was attached.
@@ -151,8 +152,8 @@ def examine(slots: Slots, horizon: int, closed_horizon: int) -> None:
         raise LedgerDamaged(
             f"expected a state of 0, 1 or 2 in slot {states.index(state)}, found {state}"
         )
-    # The times of another boot say nothing, and are not used. With BUSY set a change of the limit
-    # or window may have been cut off.
+    # The times of another boot are not used, so they are not checked. When BUSY is set, a change of
+    # the limit or window may have been cut off.
     bounded = words[Head.BOOT] == boot_word() and not words[Head.BUSY]
     for until in (min(untils), max(untils)):
         if until < 0 or (bounded and until > horizon):

@@ -1,4 +1,4 @@
-"""The ledgers of this host, by the name of their quota."""
+"""The ledgers of this host, by quota name."""
 
 from __future__ import annotations
 
@@ -12,7 +12,8 @@ from warren.quotas.ledger import LEDGER_ERRORS, Ledger, LedgerBusy, Opened
 
 
 class Ledgers(Mapping[str, Ledger]):
-    """The ledgers under `directory`, by quota name. `configure` makes each match the settings.
+    """The ledgers under `directory`, by quota name. `configure` makes each ledger match the
+    settings.
 
     timeout: seconds to wait for a ledger's lock at each use; by default `mapped_file.TIMEOUT`.
     """
@@ -34,17 +35,24 @@ class Ledgers(Mapping[str, Ledger]):
         return len(self._ledgers)
 
     def close(self) -> None:
-        """Close every ledger's file: for a `Ledgers` that another one replaces."""
+        """Close every ledger's file. The caller uses another `Ledgers` from here on."""
         for ledger in self._ledgers.values():
             ledger.close()
 
     def configure(self) -> None:
-        """Create, repair or adjust every ledger, and log what was found. Raises CannotWrite."""
+        """Create, repair or adjust every ledger, and log what was found.
+
+        Raises as `configure_one` does.
+        """
         for name in self:
             self.configure_one(name)
 
     def configure_one(self, name: str) -> None:
-        """Create, repair or adjust one ledger. Raises WarrenError or CannotWrite."""
+        """Create, repair or adjust one ledger, and log what was found.
+
+        Raises WarrenError when another process holds the lock, CannotWrite when the file cannot be
+        written.
+        """
         quota = self.settings.quotas[name]
         ledger = self[name]
         try:
@@ -62,7 +70,7 @@ class Ledgers(Mapping[str, Ledger]):
             logger().warning(Event.SETTINGS_OLDER, quota=name, limit=str(quota.limit))
 
     def stands(self, name: str) -> bool:
-        """Return whether the ledger has these settings, or later ones. Raises LEDGER_ERRORS."""
+        """Return whether the ledger has these settings or later settings. Raises LEDGER_ERRORS."""
         return self[name].stands(*self._quota_settings(name))
 
     def _quota_settings(self, name: str) -> tuple[int, float, float, int]:
@@ -71,7 +79,7 @@ class Ledgers(Mapping[str, Ledger]):
 
 
 def _wait(ledger: Ledger, cost: int) -> float:
-    """Return the seconds until the next call; 0 when the ledger cannot say."""
+    """Return the seconds until the next call; 0 when the ledger cannot be read or cannot say."""
     try:
         return ledger.wait_s(cost) or 0.0
     except LEDGER_ERRORS:

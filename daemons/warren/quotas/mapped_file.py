@@ -1,10 +1,11 @@
 """The mapped file of a ledger, behind its lock.
 
-The file is attached when needed, and left for another one when it grows, shrinks or is replaced.
+A process attaches the file when it needs the ledger. When the file grows, shrinks or is replaced,
+the process attaches the new file.
 
-The lock is flock's. It belongs to the open file and not, as POSIX locks do, to the process: another
-open and close of the same file does not end it, and two users of one ledger within a process
-exclude each other. A child after a fork opens the file again.
+The lock is made by flock. It belongs to the open file; a POSIX lock would belong to the process. So
+the lock does not end when the process opens and closes the same file elsewhere, and two users of
+one ledger within a process exclude each other. A child opens the file again after a fork.
 """
 
 from __future__ import annotations
@@ -28,16 +29,16 @@ from warren.quotas.rebuild import rebuild
 from warren.quotas.slots import Contradiction, Slots
 from warren.system.regular_file import NotRegular, clear_path, open_regular
 
-#: Seconds that a caller waits for the lock, unless it sets a shorter timeout. Holders need
-#: microseconds. A holder that is stopped inside is ended by its supervisor.
+#: Seconds that a caller waits for the lock, unless the caller sets a shorter timeout. A holder
+#: needs microseconds. The supervisor ends a holder that is stopped while it holds the lock.
 TIMEOUT = 2.0
-#: Seconds to wait for the lock of creating, repairing or growing a ledger, which waits for the
-#: disk.
+#: Seconds to wait for the lock under which a ledger is created, repaired or grown. Its holder waits
+#: for the disk.
 MAKING_TIMEOUT = 15.0
 
 
 class LedgerBusy(Exception):
-    """The lock was not free in time: nothing was admitted, nothing was changed."""
+    """The lock was not free in time. Nothing was admitted, and nothing was changed."""
 
 
 def now_ns() -> int:
@@ -64,27 +65,28 @@ class MappedFile:
 
     @contextmanager
     def locked(self, repair: bool = True) -> Iterator[Slots]:
-        """Yield the slots; no other process or thread uses them meanwhile.
+        """Yield the slots, which no other process or thread uses meanwhile.
 
-        Without `repair` the caller rebuilds the lists itself.
+        repair: rebuild the lists when a change was cut off; if False, the caller rebuilds the
+        lists.
         """
         with self._threads:
-            if self._inside:  # a signal handler, or code that iterates over the slots
+            if self._inside:  # from a signal handler, or from a loop over the slots
                 raise LedgerBusy(
-                    f"{self.path}: expected one use at a time, found another one by the same thread"
+                    f"{self.path}: expected one use at a time, found a second use by this thread"
                 )
             try:
                 self._inside = True
                 slots = self._enter()
                 try:
-                    # A process was killed while it changed the lists: they are rebuilt from the
+                    # A process was killed while it changed the lists. They are rebuilt from the
                     # slots, which are always right.
                     if repair and slots.words[Head.BUSY]:
                         rebuild(slots, now_ns())
                     yield slots
                 except (Contradiction, IndexError, ValueError) as error:
-                    # No process may continue with words that something else wrote: the next user
-                    # finds no ledger, and creates one.
+                    # Another program wrote these words, and no process may continue with them. The
+                    # next user finds an invalid ledger, and creates a new ledger.
                     slots.words[Head.MAGIC] = 0
                     raise LedgerDamaged(
                         f"the contents of the ledger contradict each other: {error}"
@@ -97,11 +99,11 @@ class MappedFile:
     def grow(self, capacity: int) -> Slots:
         """Make room for `capacity` slots; return the new Slots.
 
-        The slots beyond CAPACITY are retired. The caller holds the lock. The Slots of before are
-        invalid.
+        The slots beyond CAPACITY are retired. The caller holds the lock. The Slots object from
+        before this call must not be used any more.
         """
         os.posix_fallocate(self._fd, 0, ledger_file.size(capacity))
-        # Else, after a power cut, the header may speak of slots that the file does not have.
+        # Otherwise, after a power cut, the header may count slots that the file does not have.
         os.fsync(self._fd)
         memory = ledger_file.attach(self._fd)
         self._unmap()
@@ -123,7 +125,7 @@ class MappedFile:
         """Close the file; the next use opens it again."""
         with self._threads:
             if self._inside:
-                problem = "expected nobody inside at its close, found a use by the same thread"
+                problem = "expected no use at its close, found a use by the same thread"
                 raise LedgerBusy(f"{self.path}: {problem}")
             self._detach()
 
@@ -134,22 +136,22 @@ class MappedFile:
         while True:
             slots = self._slots or self._attach()
             if not self._is_open():
-                # A task has closed every descriptor. The number may belong to another file by now,
-                # and a lock on that file excludes no other user of the ledger.
+                # A task has closed every descriptor of the process. By now the number may belong to
+                # another file, and a lock on that file excludes no other user of the ledger.
                 self._fd = -1
                 self._unmap()
                 continue
             lock(self._fd, self._timeout, self.path)
-            # A link to the same file is no ledger: a process that opens it again would refuse it.
+            # A hard link is no ledger: a process that opens the file again would refuse it.
             there = os.lstat(self.path)
             mapped = len(slots.words) * WORD
-            # The size first: the kernel kills a process that touches a page beyond the end of the
-            # file.
+            # The size is checked first: the kernel kills a process that touches a page beyond the
+            # end of the file.
             if (there.st_dev, there.st_ino) == self._identity and there.st_size >= mapped:
                 words = slots.words
                 room = (mapped - ledger_file.size(0)) // (SLOT_WORDS * WORD)
-                # An impossible limit or window would admit no caller for good, or every caller.
-                # Attached again, the file counts as damaged.
+                # An impossible limit or window would forever admit no caller, or every caller. When
+                # the file is attached again, it counts as damaged.
                 possible = (
                     0 < words[Head.LIMIT] <= words[Head.CAPACITY] <= room
                     and 0 < words[Head.WINDOW] < MOST
@@ -189,7 +191,8 @@ class MappedFile:
 
     def _unmap(self) -> None:
         memory, slots, self._memory, self._slots = self._memory, self._slots, None, None
-        # Another thread of the parent was at work while it forked: the memory stays mapped.
+        # Another thread of the parent may use the mapping during the fork, so the memory stays
+        # mapped.
         with suppress(BufferError):
             if slots is not None:
                 slots.words.release()
@@ -208,9 +211,10 @@ _all: WeakSet[MappedFile] = WeakSet()
 
 
 def _after_fork() -> None:
-    """Leave the parent's open files in a child, because it shares them and so their locks.
+    """Drop the parent's open files in a child.
 
-    The child could end these locks, or keep them after the parent's death.
+    A child shares the parent's open files, and with them their locks: the child could end these
+    locks, or keep them after the parent's death.
     """
     for file in list(_all):
         file._detach()
@@ -222,33 +226,34 @@ os.register_at_fork(after_in_child=_after_fork)
 
 @contextmanager
 def making(path: Path) -> Iterator[int]:
-    """Hold the lock of the creation of the ledger at `path`.
+    """Hold the lock under which the ledger at `path` is created, repaired or grown.
 
-    Under it one process at a time creates, repairs or grows the ledger. Yields the descriptor of a
-    file that remembers whether there was a ledger.
+    One process at a time holds this lock. Yields the descriptor of a file that remembers whether
+    there was a ledger.
     """
     memo = path.with_name(f".{path.name}.making")
     lost = False
     with suppress(FileNotFoundError):
         if lost := not stat.S_ISREG(memo.lstat().st_mode):
-            # A link would be followed, and a fifo keeps nothing. A process that opens such a file
-            # has no lock on the real one.
+            # The open would follow a link, and a fifo keeps nothing. In both cases the process
+            # would have no lock on the real file.
             clear_path(memo)
     fd = os.open(memo, os.O_RDWR | os.O_CREAT | os.O_NOFOLLOW | os.O_NONBLOCK | os.O_CLOEXEC, 0o640)
     try:
         lock(fd, MAKING_TIMEOUT, path)
         if lost:
-            # What it remembered is unknown: there was a ledger, and its slots count as used.
+            # What the old file remembered is lost. So a ledger is assumed, and its slots count as
+            # used.
             os.pwrite(fd, b"made\n", 0)
         yield fd
     finally:
-        # Not left to the close: a child that is being forked has the file open, too.
+        # The close would not release it: a child that is being forked has the file open, too.
         fcntl.flock(fd, fcntl.LOCK_UN)
         os.close(fd)
 
 
 def lock(fd: int, timeout: float, path: Path) -> None:
-    """Take the lock of `fd`, which ends with its holder.
+    """Take the lock of `fd`; the kernel releases it when its holder ends.
 
     Raises LedgerBusy after `timeout` seconds.
     """
@@ -260,6 +265,7 @@ def lock(fd: int, timeout: float, path: Path) -> None:
         except BlockingIOError:
             if time.monotonic() > deadline:
                 raise LedgerBusy(
-                    f"{path}: its lock was held for more than {timeout:g} s; is a process stopped?"
+                    f"{path}: its lock was held for more than {timeout:g} s; look for a stopped "
+                    "process"
                 ) from None
         time.sleep(0.0005)

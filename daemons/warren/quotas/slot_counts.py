@@ -9,7 +9,7 @@ from dataclasses import dataclass
 class Counts:
     """The number of slots in each state.
 
-    `next_free` is the time (ns) at which the next cooling slot is free, None when none cools.
+    next_free: when the next cooling slot is free (ns of CLOCK_BOOTTIME); None: no slot cools.
     """
 
     limit: int
@@ -21,17 +21,17 @@ class Counts:
     closed_until: int
     admitted: int
     refused: int
-    window_s: float = 0.0  # as the settings have it that the ledger has taken up
+    window_s: float = 0.0  # seconds; the window of the settings that the ledger has now
 
     @property
     def used(self) -> int:
-        """Slots that a provider may be counting now, 0 to the highest limit there ever was."""
+        """The number of slots that a provider may count now: 0 to the highest limit so far."""
         return self.open + self.cooling
 
     def wait_s(self, now: int) -> float | None:
-        """Return the seconds from `now` (ns) until a slot is free, 0.0 when one is free now.
+        """Return the seconds from `now` (ns) until a slot is free; 0.0 when a slot is free now.
 
-        Returns None when all are open.
+        Returns None when all slots are open.
         """
         if not self.free and self.next_free is None:
             return None
