@@ -76,6 +76,37 @@ def test_beat_takes_new_settings_of_the_sending(started: Suite) -> None:
     assert ended["pid"] == beat["pid"]
 
 
+def test_variables_of_the_project(project: Suite) -> None:
+    """Worker, beat and check have them before the import; after an edit beat starts again."""
+    module = project.directory / "app" / NAME / "celery.py"
+    text = module.read_text(encoding="utf-8")
+    module.write_text(
+        f"import os\nWORD = os.environ['SHOP_WORD'] + os.environ['SHOP_TOKEN']\n{text}\n"
+        "@app.task\ndef word():\n    return WORD\n",
+        encoding="utf-8",
+    )
+    secrets = project.directory / "secrets"
+    secrets.touch(mode=0o600)
+    secrets.write_text("SHOP_TOKEN='geheim too'\n", encoding="utf-8")
+    done = project.warren("check")
+    assert done.returncode == 78
+    assert "KeyError: 'SHOP_WORD'" in done.stderr
+    project.head += f"environment_file = {secrets}\nenvironment =\n    SHOP_WORD=a\n"
+    project.write(INI)
+    done = project.warren("check")
+    assert done.returncode == 0, done.stderr
+    with project.running("worker", "a"), project.running("beat"):
+        project.await_event("worker", "ready")
+        assert _called(project, "celery.word") == "ageheim too"
+        beat = project.await_event("beat", "ready")
+        secrets.write_text("SHOP_TOKEN=other\n", encoding="utf-8")
+        os.kill(beat["pid"], signal.SIGHUP)
+        project.await_event("beat", "stopped", exit_code=75)
+    shown = project.warren("show-config").stdout
+    assert "SHOP_WORD=a" in shown
+    assert "geheim" not in shown
+
+
 def test_check_tells_what_the_app_sets_in_vain(project: Suite) -> None:
     """Each setting with its place, and none of the values."""
     done = project.warren("check")

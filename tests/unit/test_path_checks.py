@@ -69,7 +69,7 @@ def test_url_from_a_file(loaded: Loaded, secret: Callable[..., Path], mode: int)
         (b"", 0o600, "one line", "nothing"),
         (b" \n", 0o600, "one line", "nothing"),
         (b"redis://u:hush@h\nredis://u:hush@i\n", 0o600, "one line", "several"),
-        (b"\xff", 0o600, "one line of UTF-8 text", "other bytes"),
+        (b"\xff", 0o600, "UTF-8 text", "other bytes"),
         (b"http://u:hush@h", 0o600, "a URL that begins with", "one that begins with http:// at"),
         (b"hush", 0o600, "a URL that begins with", "a text that is no URL at"),
     ],

@@ -7,6 +7,7 @@ from typing import Any
 from celery import signals
 
 from warren.app.factory import TICK, import_tasks, make_app
+from warren.app.project_environment import set_variables
 from warren.beat.leader.leader_interface import leader
 from warren.beat.sender import STEP, Sender
 from warren.config import Settings
@@ -30,6 +31,7 @@ class Beat:
     def start(self) -> ExitCode:
         """Run until the daemon is told to stop; return the exit code."""
         self.daemon.start()
+        set_variables(self.settings)
         app = make_app(self.settings)
         import_tasks(app, self.settings)
         self.daemon.regain()
@@ -89,8 +91,11 @@ class Beat:
             self.settings = settings
             self.daemon.took(settings)
             return
-        if again and (before.app.celery or settings.app.celery):
-            # There is one app of the project in a process, and the last leader still uses it.
+        if again and (
+            before.app.celery or settings.app.celery or before.environment != settings.environment
+        ):
+            # There is one app of the project in a process, and the last leader still uses it. The
+            # project's code has read its environment.
             logger().info(Event.RELOADED, consequence="beat starts again")
             self.code, self.daemon.stopping = ExitCode.RESTART, True
             return

@@ -14,6 +14,7 @@ from celery.exceptions import BackendError, ImproperlyConfigured
 from kombu.exceptions import KombuError
 
 from warren.app.factory import import_tasks, make_app, plain_app
+from warren.app.project_environment import set_variables
 from warren.app.queues import queues_of
 from warren.broker.connect import reach
 from warren.broker.unroutable import NoRoute
@@ -177,6 +178,7 @@ def _doubt(app: Celery, settings: Settings, task: str, wait: float | None = None
 
     Empty when this host has no modules, or does not have their code.
     """
+    set_variables(settings)
     try:
         # Text that a module prints at its import is not part of this command's output.
         with redirect_stdout(sys.stderr), importing("call", TIMEOUT + (wait or 0.0)) as begins:

@@ -169,8 +169,11 @@ def _surroundings(settings: Settings, problems: Sequence[Problem]) -> Iterator[P
 
 
 def _import(settings: Settings) -> None:
-    from warren.app.factory import import_tasks, make_app  # loads Celery, not needed by show-config
+    # Loads Celery, which show-config does not need.
+    from warren.app.factory import import_tasks, make_app
+    from warren.app.project_environment import set_variables
 
+    set_variables(settings)
     with importing("check") as begins:
         import_tasks(make_app(settings, begins), settings, begins)
 

@@ -41,7 +41,8 @@ def _own_section(settings: Settings, name: str) -> object:
 
 
 def _app(settings: Settings) -> tuple[object, ...]:
-    return settings.app, settings.broker, settings.results, settings.celery
+    own = settings.secret_environment
+    return settings.app, own, settings.broker, settings.results, settings.celery
 
 
 def _sends_as_before(old: Settings, new: Settings) -> bool:

@@ -16,6 +16,10 @@ _REMEDY = (
     "write the URL to a file of its own that only the suite's user may read (chmod 600), and name "
     "that with url_file"
 )
+_IN_ENVIRONMENT = (
+    "write the line to a file of its own that only the suite's user may read (chmod 600), and name "
+    "that with [app] environment_file"
+)
 _IN_CELERY = "move the line to a file of conf.d that only the suite's user may read (chmod 600)"
 #: Options whose name sounds like a secret, but whose value is only the path of a key.
 _PATHS = ("security_key",)
@@ -41,6 +45,9 @@ def _passwords(settings: Settings) -> Iterator[tuple[str, str, str]]:
             url = part.url.get_secret_value()
             if redact_urls(url) != url:
                 yield section, "url", _REMEDY
+    variables = settings.app.environment
+    if redact_value(variables) != variables:
+        yield "app", "environment", _IN_ENVIRONMENT
     for option, value in settings.celery.items():
         if option not in _PATHS and redact_value(value, option) != value:
             yield CELERY, option, _IN_CELERY

@@ -12,7 +12,7 @@ from pydantic import BaseModel, ConfigDict, Field, GetCoreSchemaHandler, SecretS
 from pydantic.fields import FieldInfo
 from pydantic_core import CoreSchema, core_schema
 
-from warren.config import units, urls, values
+from warren.config import environment_variables, units, urls, values
 from warren.redaction.masker import redact, redact_value
 
 _SIZE_FORM = "size in B, kB, MB, GB, KiB, MiB or GiB"
@@ -123,6 +123,10 @@ Size = Annotated[int, Kind(_SIZE_FORM, units.size, units.size_text)]
 Percent = Annotated[int, whole(0, 100)]
 Duration = Annotated[float, duration()]
 Directory = Annotated[Path, _PATH]
+Variables = Annotated[
+    dict[str, str],
+    Kind("lines NAME=value", environment_variables.variables, environment_variables.text_of),
+]
 OptionalApp = Annotated[str | None, Kind("module:app", values.app_name).or_none()]
 OptionalPath = Annotated[Path | None, _PATH.or_none()]
 

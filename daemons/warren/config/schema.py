@@ -22,6 +22,7 @@ from warren.config.option_types import (
     Percent,
     Section,
     Size,
+    Variables,
     bytes_of,
     choice,
     duration,
@@ -37,6 +38,10 @@ BrokerKind = Literal["embedded", "redis", "rabbitmq"]
 BROKER_URL = url("amqp", "amqps", "redis", "rediss", several=True)
 BrokerURL = Annotated[SecretStr | None, BROKER_URL]
 ResultsURL = Annotated[SecretStr | None, url("redis", "rediss", "rpc", "file")]
+QueueType = Annotated[Literal["auto", "classic", "quorum"], choice("auto", "classic", "quorum")]
+Modules = Annotated[tuple[str, ...], listed("list of modules", values.modules)]
+Zone = Annotated[str, Kind("time zone", values.zone)]
+CronLine = Annotated[str | None, Kind("cron expression", cron_line.cron).or_none()]
 Names = Annotated[tuple[str, ...], listed("list of names", values.names)]
 Patterns = Annotated[tuple[str, ...], listed("list of task names or patterns", values.patterns)]
 
@@ -45,17 +50,17 @@ class AppSettings(Section):
     """The tasks to run, and the directories of the suite."""
 
     name: Annotated[str, Kind("name", values.name)] = option("warren", "Name of the Celery app.")
-    modules: Annotated[tuple[str, ...], listed("list of modules", values.modules)] = option(
-        (), "Python modules that define the tasks, such as shop.tasks."
-    )
+    modules: Modules = option((), "Python modules that define the tasks, such as shop.tasks.")
     celery: OptionalApp = option(None, "The project's Celery app. Empty: Warren makes the app.")
     path: OptionalPath = option(
         None,
         "Directory of those modules, added to Python's path. Empty: they are installed packages.",
     )
-    timezone: Annotated[str, Kind("time zone", values.zone)] = option(
-        "UTC", "Time zone in which cron lines are read."
+    environment: Variables = option({}, "Environment variables of the workers and of beat.")
+    environment_file: OptionalPath = option(
+        None, "File with more of those lines, for secrets. Only its owner may read it (chmod 600)."
     )
+    timezone: Zone = option("UTC", "Time zone in which cron lines are read.")
     state_dir: Directory = option(
         DEFAULT_STATE_DIR,
         "Directory of what must survive a reboot: ledgers, embedded broker, last ticks.",
@@ -78,9 +83,7 @@ class BrokerSettings(Section):
     url_file: OptionalPath = option(
         None, "File with that URL and its password. Only its owner may read it (chmod 600)."
     )
-    queue_type: Annotated[
-        Literal["auto", "classic", "quorum"], choice("auto", "classic", "quorum")
-    ] = option("auto", "Type of the queues on RabbitMQ; auto means quorum.")
+    queue_type: QueueType = option("auto", "Type of the queues on RabbitMQ; auto means quorum.")
     connect_timeout: Annotated[float, duration(0.1, 600)] = option(
         5.0, "How long one attempt to connect may take."
     )
@@ -221,9 +224,7 @@ class ScheduleSettings(Section):
     every: Annotated[float | None, duration(0.1).or_none()] = option(
         None, "Time from one tick to the next."
     )
-    cron: Annotated[str | None, Kind("cron expression", cron_line.cron).or_none()] = option(
-        None, "Minute, hour, day, month, weekday, in the time zone of [app]."
-    )
+    cron: CronLine = option(None, "Minute, hour, day, month, weekday, in the time zone of [app].")
     args: Annotated[list[Any], json_of("JSON list", list)] = option(
         [], "Positional arguments of the task."
     )

@@ -1,4 +1,4 @@
-"""Secret files: the files that `url_file` names, with the mode that they must have."""
+"""Secret files: the files that `url_file` and `environment_file` name, and their mode."""
 
 from __future__ import annotations
 
@@ -7,6 +7,7 @@ import stat
 from collections.abc import Mapping
 from pathlib import Path
 
+from warren.config import environment_variables
 from warren.config.access_remedies import who_may
 from warren.config.option_types import kind
 from warren.config.schema import BrokerSettings, ResultsSettings
@@ -24,13 +25,17 @@ _MAKE_SECRET = {
 }
 
 
+#: What to do about a missing environment_file.
+_MAKE_FILE = "make the file with lines NAME=value (chmod 600), or remove the line"
+
+
 def with_secrets(
     settings: Settings, known: Mapping[Path, str]
 ) -> tuple[Settings, dict[Path, str], list[Problem]]:
-    """Return the settings with the URLs from their secret files, those files' texts, and problems.
+    """Return the settings with what the secret files hold, those files' texts, and problems.
 
-    A file that is missing, or that other users may read, or that holds no valid URL is a problem. A
-    file in `known` is not read again.
+    A file that is missing, or that other users may read, or that holds something else than a URL or
+    variables is a problem. A file in `known` is not read again.
     """
     problems: list[Problem] = []
     secrets: dict[Path, str] = {}
@@ -57,13 +62,46 @@ def with_secrets(
         else:
             secrets[part.url_file] = text
             settings = settings.model_copy(update={section: part.model_copy(update={"url": url})})
+    path = settings.app.environment_file
+    if path is not None:
+        try:
+            text = known[path] if path in known else read_private(path)
+            settings = _with_variables(settings, text)
+        except Unexpected as error:
+            origin = settings.origin("app", "environment_file")
+            remedy = who_may(path, secret=True) or ("" if os.path.lexists(path) else _MAKE_FILE)
+            found = f"{error.found} at {path}"
+            problems.append(
+                Problem(origin, "app", "environment_file", error.expected, found, remedy)
+            )
+        else:
+            secrets[path] = text
     return settings, secrets, problems
+
+
+def _with_variables(settings: Settings, text: str) -> Settings:
+    """Return the settings with the variables of this text as well. Raises Unexpected."""
+    found = environment_variables.variables(text)
+    if both := found.keys() & settings.app.environment.keys():
+        raise Unexpected("no name of [app] environment", ", ".join(sorted(both)))
+    return settings.model_copy(update={"secret_environment": found})
 
 
 def read_secret(path: Path) -> str:
     """Return the only line of a file that only its owner may read.
 
     Raises `Unexpected`, which never quotes the line.
+    """
+    text = read_private(path)
+    if not text or "\n" in text or "\0" in text:
+        raise Unexpected("one line", "several" if text else "nothing")
+    return text
+
+
+def read_private(path: Path) -> str:
+    """Return the text of a file that only its owner may read.
+
+    Raises `Unexpected`, which never quotes the text.
     """
     expected = "a file that only its owner may read (chmod 600)"
     try:
@@ -77,11 +115,11 @@ def read_secret(path: Path) -> str:
                 raise Unexpected(expected, "something that is no file")
             if mode & 0o077:
                 raise Unexpected(expected, f"mode {mode_text(mode)}")
-            text = file.read(_LONGEST_SECRET).decode("utf-8").strip()
+            data = file.read(_LONGEST_SECRET + 1)
+            if len(data) > _LONGEST_SECRET:
+                raise Unexpected(f"at most {_LONGEST_SECRET} bytes", "more")
+            return data.decode("utf-8").strip()
     except OSError as error:
         raise Unexpected(expected, error.strerror or str(error)) from None
     except UnicodeDecodeError:
-        raise Unexpected("one line of UTF-8 text", "other bytes") from None
-    if not text or "\n" in text or "\0" in text:
-        raise Unexpected("one line", "several" if text else "nothing")
-    return text
+        raise Unexpected("UTF-8 text", "other bytes") from None

@@ -87,6 +87,8 @@ class Settings(BaseModel):
     supervise: SuperviseSettings = SuperviseSettings()
     health: HealthSettings = HealthSettings()
     celery: dict[str, Any] = Field({}, repr=False)  # may hold passwords
+    #: The variables of [app] environment_file.
+    secret_environment: dict[str, str] = Field({}, repr=False)
     origins: Mapping[tuple[str, str], Origin] = Field({}, repr=False)
     # The text that the settings were made of, including the secrets.
     accepted: Accepted = Field(Accepted(), repr=False, exclude=True)
@@ -103,6 +105,11 @@ class Settings(BaseModel):
         For what no file holds, return the origin of a default.
         """
         return self.origins.get((section, option), Origin())
+
+    @property
+    def environment(self) -> dict[str, str]:
+        """The environment variables of the project's code, with their secrets."""
+        return {**self.app.environment, **self.secret_environment}
 
     def worker(self, name: str) -> WorkerSettings:
         """Return the section [worker:NAME]. Raises ConfigError when there is no such section."""

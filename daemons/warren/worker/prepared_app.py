@@ -5,6 +5,7 @@ from __future__ import annotations
 from celery import Celery
 
 from warren.app.factory import import_tasks, make_app
+from warren.app.project_environment import set_variables
 from warren.broker.incoming import IncomingMessage
 from warren.broker.transport_profiles import Kind, use
 from warren.config import Settings
@@ -25,6 +26,7 @@ def prepared_app(settings: Settings, name: str, daemon: Daemon, parts: Parts) ->
 
     Raises ConfigError when one cannot be.
     """
+    set_variables(settings)
     app = make_app(settings)
     quieten()
     import_tasks(app, settings)
