@@ -1,7 +1,7 @@
 """The ticks of a cron line in a time zone. Pure: every caller finds the same ticks at any time.
 
-Around a change of clocks the search of the library depends on where it begins; the search in this
-file does not.
+Around a change of clocks the library finds other ticks when its search begins at another time. The
+functions of this file do not.
 """
 
 from __future__ import annotations
@@ -15,12 +15,12 @@ from cronsim import CronSim
 
 def last_of(cron: str, now: float, zone: ZoneInfo) -> float:
     """Return the newest tick that is not after `now` (seconds since the epoch)."""
-    # The search begins after `now` and excludes its own beginning, so that a tick at `now` itself
-    # is found.
+    # The search begins one second after `now`, because it excludes its own beginning. So it finds a
+    # tick at `now` itself.
     after = datetime.fromtimestamp(math.floor(now) + 1, zone)
     last = next(CronSim(cron, after, reverse=True)).timestamp()
-    # In the hour that a day has twice, the search backward passes over ticks. The ticks of the
-    # search forward count.
+    # In the hour that a day has twice, the search backward passes over ticks. So the search forward
+    # from its result decides.
     while (following := next_of(cron, last, zone)) <= now:
         last = following
     return last
@@ -32,22 +32,23 @@ def next_of(cron: str, now: float, zone: ZoneInfo) -> float:
     change = _change_of_clocks(max(now - 3600.0, found - 86400.0), found, zone)
     if change is None:
         return found
-    # The search steps by whole hours: where clocks are changed by half an hour, also just before
-    # `now`, it passes over a tick, unless it begins at an hour of the new time.
+    # The search steps by whole hours. Where clocks change by half an hour, also shortly before
+    # `now`, the search passes over a tick, unless it begins at a full hour of the new time.
     hour = change + 60 * (-datetime.fromtimestamp(change, zone).minute % 60)
     return min(found, _search(cron, max(now, hour - 1), zone))
 
 
 def _search(cron: str, now: float, zone: ZoneInfo) -> float:
     ticks = CronSim(cron, datetime.fromtimestamp(math.floor(now), zone))
-    # Begun in the second of two equal hours, the search finds the first one's ticks.
+    # From the second of two equal hours, the search also finds ticks of the first hour.
     return next(tick for tick in (each.timestamp() for each in ticks) if tick > now)
 
 
 def _change_of_clocks(begin: float, end: float, zone: ZoneInfo) -> float | None:
-    """Return the first second of the zone's new time; None without a change between the two times.
+    """Return the first second of the zone's new time (seconds since the epoch).
 
-    At most one change lies between them.
+    Returns None when the clocks do not change between `begin` and `end`. They change at most once
+    in between.
     """
     before, after = math.floor(begin), math.ceil(end)
     old = _offset(before, zone)

@@ -52,15 +52,15 @@ class Beat:
                 self.sender.step()
             doing = "ready" if self.leading else "standby"
         except Unavailable as error:
-            self.leading = False  # no leadership, no send: it is asked for again at the next step
+            self.leading = False  # no leadership, no send; the next step asks again
             logger().error(
                 Event.TICK_FAILED,
                 reason=str(error),
                 broker=self._broker,
-                consequence="it is tried again",
+                consequence="beat tries again",
             )
             doing = "connecting"
-        # After the step: what was due by the old settings is sent by them.
+        # The reload comes after the step: ticks that were due by the old settings are sent by them.
         if self.daemon.reloading:
             self.daemon.reload(self._apply)
         entries = len(self.sender.schedule.entries)
@@ -78,7 +78,8 @@ class Beat:
             logger().info(Event.LEADER_TAKEN, ticks=sender.schedule.ticks)
         elif led and not self.leading:
             logger().warning(
-                Event.LEADER_LOST, consequence="another beat of the fleet sends; this one stands by"
+                Event.LEADER_LOST,
+                consequence="another beat of the fleet sends; this beat stands by",
             )
 
     @property
@@ -94,8 +95,8 @@ class Beat:
         if again and (
             before.app.celery or settings.app.celery or before.environment != settings.environment
         ):
-            # There is one app of the project in a process, and the last leader still uses it. The
-            # project's code has read its environment.
+            # A process has only one app of the project, and the last leader still uses it. The
+            # project's code has read the environment at its import.
             logger().info(Event.RELOADED, consequence="beat starts again")
             self.code, self.daemon.stopping = ExitCode.RESTART, True
             return
@@ -116,7 +117,7 @@ class Beat:
         else:
             self.sender.take_up(settings)
             if self.leading:
-                # The others continue, under the same leadership.
+                # Unchanged entries continue, under the same leadership.
                 self.sender.begin(self.sender.schedule.known)
         self.daemon.took(settings)
         logger().info(Event.RELOADED, entries=sorted(self.sender.schedule.entries))
@@ -124,7 +125,7 @@ class Beat:
 
 def _mark(headers: dict[str, Any] | None = None, **_: Any) -> None:
     if headers is not None:
-        headers[TICK] = headers.get("id")  # beat sends ticks only
+        headers[TICK] = headers.get("id")  # beat sends nothing but ticks
 
 
 def start(settings: Settings) -> ExitCode:

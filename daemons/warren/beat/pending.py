@@ -1,4 +1,4 @@
-"""The acts of a step of beat: ticks to send, gaps to tell, and the broker's answers so far."""
+"""The acts of a step of beat: ticks to send and gaps to log, with the broker's answers so far."""
 
 from __future__ import annotations
 
@@ -11,9 +11,9 @@ from warren.broker.batch_publish import SinglePublish
 
 @dataclass(frozen=True)
 class PendingAct:
-    """One tick to send, or the newest of a gap that is only told.
+    """One tick to send, or the newest tick of a gap that is only logged.
 
-    `identity` is the id of the tick's task; empty for a gap that is only told.
+    identity: the id of the tick's task; empty for a gap that is only logged.
     """
 
     tick: float
@@ -24,25 +24,28 @@ class PendingAct:
 
 @dataclass
 class OnWay:
-    """Acts whose ticks are with the broker, and its answers; ids that need no answer."""
+    """Acts whose ticks were sent to the broker, and the broker's answers so far.
+
+    left_out: ids of tasks that could not be sent, and that need no answer.
+    """
 
     answers: SinglePublish
     acts: list[PendingAct]
     left_out: set[str]
-    #: Ticks whose sending had begun before these, by entry.
+    #: Ticks whose sending had begun before these acts, by entry.
     before: Mapping[str, tuple[float, ...]]
-    #: Entries of which a tick could not be sent: the later ticks wait for it.
+    #: Entries with a tick that could not be sent. Their later ticks wait for that tick.
     failed: set[str]
 
     def done(self, act: PendingAct) -> bool:
-        """Return whether the act only has to be remembered."""
+        """Return whether the act is finished and only has to be remembered."""
         return (
             not act.identity or act.identity in self.answers.taken or act.identity in self.left_out
         )
 
 
 def by_entry(acts: list[PendingAct]) -> dict[str, tuple[float, ...]]:
-    """Return the ticks that are sent by these acts, by entry."""
+    """Return the ticks that these acts send, by entry."""
     found: dict[str, tuple[float, ...]] = {}
     for act in acts:
         if act.identity:
@@ -53,7 +56,11 @@ def by_entry(acts: list[PendingAct]) -> dict[str, tuple[float, ...]]:
 def begun_behind(
     ticks: Mapping[str, float], *begun: Mapping[str, Collection[float]]
 ) -> dict[str, tuple[float, ...]]:
-    """Return all of `begun` that is later than the last handled tick (`ticks`), by entry."""
+    """Return the ticks in `begun` that are later than the last handled tick of their entry, by
+    entry.
+
+    ticks: the last handled ticks. All ticks are in seconds since the epoch.
+    """
     names = {name for each in begun for name in each if name in ticks}
     found = {
         name: {tick for each in begun for tick in each.get(name, ()) if tick > ticks[name]}

@@ -1,4 +1,4 @@
-"""The entries of the schedule, and which of them have ticks that are to be handled now."""
+"""The entries of the schedule, and the entries that have ticks to handle now."""
 
 from __future__ import annotations
 
@@ -15,39 +15,40 @@ from warren.beat.tell import tell_clock
 from warren.beat.ticks import GRACE, due, last_tick, next_tick, pause, same_rule, task_id, trusted
 from warren.config import ScheduleSettings, Settings
 
-#: Removes results that have expired; Celery brings the task.
+#: The entry that removes expired results; the task is Celery's own.
 CLEANUP = ScheduleSettings(task="celery.backend_cleanup", cron="0 4 * * *")
 
 
 class Schedule:
-    """The enabled entries, and the last tick of each that was handled (`ticks`, seconds since
-    the epoch).
+    """The enabled entries, and what has happened to their ticks.
 
-    rounds: as `KnownTicks` has them.
+    ticks: the last handled tick of each entry, in seconds since the epoch.
+
+    rounds: for each entry how often a clock was ahead (`KnownTicks.rounds`).
     """
 
     def __init__(self, ticks: dict[str, float], rounds: Mapping[str, int] | None = None) -> None:
         self.ticks = ticks
         #: The enabled entries, by name.
         self.entries: dict[str, ScheduleSettings] = {}
-        #: Ticks whose sending has begun, also by an earlier leader: whether the broker has them is
+        #: Ticks whose sending has begun, also by an earlier leader. Whether the broker has them is
         #: not known.
         self.begun: dict[str, tuple[float, ...]] = {}
-        #: Whether the next leader would find other last ticks than these.
+        #: Whether the store of the next leader has other last ticks than `ticks`.
         self.unkept = False
         self._name = ""
         self._zone = ZoneInfo("UTC")
         self._rounds: dict[str, int] = dict(rounds or {})
-        #: Entries whose last tick was told as missed, and not sent. Those of an earlier leader are
-        #: not known.
+        #: Entries whose last tick was logged as missed and not sent. What an earlier leader has
+        #: left out is not known.
         self._left_out: set[str] = set()
-        #: Last ticks that lie ahead, and were told.
+        #: Last ticks that lie in the future and were logged.
         self._ahead: dict[str, float] = {}
-        #: By entry the next tick, and the same in the order of time. The heap may also hold ticks
-        #: that are no longer the next ones.
+        #: The next tick of each entry, and a heap of the same ticks in the order of time. The heap
+        #: may also hold ticks that are no longer the next tick of their entry.
         self._next: dict[str, float] = {}
         self._heap: list[tuple[float, str]] = []
-        #: Entries whose next tick is to be searched.
+        #: Entries whose next tick has to be searched.
         self._unsearched: set[str] = set()
 
     @property
@@ -56,11 +57,11 @@ class Schedule:
         return self.known_with(self.begun)
 
     def known_with(self, begun: Mapping[str, tuple[float, ...]]) -> KnownTicks:
-        """Return the same with other ticks whose sending has begun."""
+        """Return the known ticks, with `begun` as the ticks whose sending has begun."""
         return KnownTicks(self.ticks, begun, self._rounds)
 
     def take_up(self, settings: Settings, app: Celery) -> None:
-        """Go by these settings from here on.
+        """Use these settings from here on.
 
         An entry that now ticks by another rule begins with the next tick of that rule.
         """
@@ -73,15 +74,16 @@ class Schedule:
         for name, entry in before.items():
             now = self.entries.get(name)
             if now is None:
-                # Enabled again, it begins with its next tick: what would have come due meanwhile
-                # was not missed.
+                # If the entry is enabled again later, it begins with its next tick: the ticks until
+                # then were not missed.
                 self.unkept |= self.ticks.pop(name, None) is not None
             elif (
                 name in self.ticks
                 and not self.begun.get(name)
                 and not same_rule(entry, zone, now, self._zone)
             ):
-                # Its ticks before now never came due: they are neither missed nor made up for.
+                # By the new rule, earlier ticks never came due: they are neither missed nor made up
+                # for.
                 last = last_tick(now, time.time(), self._zone)
                 self.ticks[name] = max(self.ticks[name], last)
                 self.unkept = True
@@ -89,14 +91,14 @@ class Schedule:
     def begin(self, recalled: KnownTicks) -> None:
         """Continue where the last leader was.
 
-        An entry that no leader has seen begins with its next tick: nothing of it was missed.
+        An entry that no leader has seen begins with its next tick: it has missed no tick.
         """
         now = time.time()
         both = (recalled, self.known)
         for name, entry in self.entries.items():
-            # What this beat sent itself counts too: the note of it may not have reached the next
-            # leader's store (full disk). The newer round counts first: a tick of an older one may
-            # be of a clock that was ahead.
+            # The ticks that this beat has sent itself count too: on a full disk the next leader's
+            # store may not have them. The newer round counts first: a tick of an older round may
+            # come from a clock that was ahead.
             known = [
                 (each.rounds.get(name, 0), each.last[name]) for each in both if name in each.last
             ]
@@ -111,7 +113,7 @@ class Schedule:
     def pause(self, longest: float) -> float:
         """Return the seconds until the next tick that was not handled, `longest` at most.
 
-        A tick that came due during a step is due at once.
+        When a tick came due during a step, returns 0.
         """
         self._search()
         while self._heap and not self._is_next(*self._heap[0]):
@@ -119,9 +121,10 @@ class Schedule:
         return pause([tick for tick, _ in self._heap[:1]], time.time(), longest)
 
     def due_entries(self) -> list[str]:
-        """Return the entries that have a tick to handle, the longest waiting one first.
+        """Return the entries that have a tick to handle; the entry that has waited longest is the
+        first.
 
-        So none is passed over for good.
+        With this order no entry is passed over for good.
         """
         now = time.time()
         if max(self.ticks.values(), default=0.0) > now + GRACE:
@@ -134,7 +137,7 @@ class Schedule:
             if self._is_next(tick, name):
                 found[name] = tick
         for name, tick in found.items():
-            # Still its next tick until it is handled, which may be at a later step.
+            # The tick stays the entry's next tick until it is handled, perhaps at a later step.
             heappush(self._heap, (tick, name))
         return list(found)
 
@@ -150,7 +153,10 @@ class Schedule:
         return [*(act for act in acts if act.tick != told.tick), told]
 
     def note_handled(self, act: PendingAct, taken: bool) -> None:
-        """Note that the tick of the act needs nothing more; taken: the broker has its task."""
+        """Note that the tick of the act needs nothing more.
+
+        taken: whether the broker has the task of the tick.
+        """
         self._set(act.name, act.tick)
         (self._left_out.discard if taken else self._left_out.add)(act.name)
 
@@ -162,7 +168,7 @@ class Schedule:
     def _search(self) -> None:
         """Search the next tick of each entry whose last tick has changed.
 
-        A cron line is not searched at each step: there may be thousands of them.
+        The other entries are not searched: there may be thousands of cron lines at each step.
         """
         for name in tuple(self._unsearched):
             tick = next_tick(self.entries[name], self.ticks[name], self._zone)
@@ -177,9 +183,9 @@ class Schedule:
         return task_id(self._name, name, tick, self._rounds.get(name, 0))
 
     def _look_at_clock(self, name: str, entry: ScheduleSettings, now: float) -> None:
-        """Begin the entry again where a clock that was ahead has sent ticks to come.
+        """Begin the entry again when a clock that was ahead has sent ticks of the future.
 
-        Tells of that, or of waiting for such a tick.
+        Logs that the entry begins again, or that it waits for such a tick.
         """
         sent = self.ticks[name]
         if sent <= now + GRACE:
@@ -187,17 +193,17 @@ class Schedule:
         tick = trusted(entry, sent, now, self._zone, early=name not in self._left_out)
         if tick != sent:
             self._set(name, tick)
-            # Else a worker would drop each of them, and this beat's successor would take the same
-            # ids for the same tasks.
+            # Without a new round a worker would drop each of these ticks, and the next leader would
+            # give the same ids to the same ticks.
             self._rounds[name] = self._rounds.get(name, 0) + 1
             self.begun.pop(name, None)
             consequence = (
-                "ticks from now on are sent, also those that the wrong clock had sent: they are "
-                "new tasks"
+                "all ticks from now on are sent; a tick that the wrong clock had sent is sent "
+                "again, as a new task"
             )
         elif self._ahead.get(name) != sent:
             self._ahead[name] = sent
-            consequence = "that tick and those before it are not sent again"
+            consequence = "the ticks up to the last tick are not sent again"
         else:
             return
         tell_clock(name, sent, now, consequence)
@@ -206,6 +212,6 @@ class Schedule:
 def _enabled(settings: Settings, app: Celery) -> dict[str, ScheduleSettings]:
     """Return the enabled entries, by name."""
     entries = {name: entry for name, entry in settings.schedules.items() if entry.enabled}
-    # As Celery's own beat does, for results that do not expire by themselves.
+    # Celery's own beat has this entry, too, for results that do not expire by themselves.
     own = {} if app.backend.supports_autoexpire else {CLEANUP.task: CLEANUP}
     return {**own, **entries}

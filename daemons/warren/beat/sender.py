@@ -1,4 +1,4 @@
-"""The acts of a beat that leads: it sends the tasks of due ticks, and remembers each tick."""
+"""The acts of a beat that leads: sending the tasks of due ticks, and remembering each tick."""
 
 from __future__ import annotations
 
@@ -19,17 +19,19 @@ from warren.broker.unroutable import NoRoute
 from warren.config import Settings
 from warren.errors import Unavailable
 
-#: Seconds at most that one step sends, and between two steps.
+#: The most seconds that one step sends, and the most seconds between two steps.
 STEP = 1.0
-#: Ticks at most that are with the broker without its answer: that many are sent twice if the leader
-#: is lost just then.
+#: The most ticks that the broker may have without an answer. If the leader is lost at that moment,
+#: so many ticks are sent twice.
 BATCH = 100
 
 
 class Sender:
     """What a beat sends as long as it leads.
 
-    ticks: seconds since the epoch, by entry; rounds: as `KnownTicks` has them.
+    ticks: the last handled tick of each entry, in seconds since the epoch.
+
+    rounds: for each entry how often a clock was ahead (`KnownTicks.rounds`).
     """
 
     def __init__(
@@ -43,32 +45,32 @@ class Sender:
         self.app = app
         self.leader = leader
         self.schedule = Schedule(ticks, rounds)
-        #: Entries whose last tick could not be sent, though the broker was there.
+        #: Entries whose last tick could not be sent although the broker was there.
         self._failed: set[str] = set()
         self._on_way: OnWay | None = None
         self.take_up(settings)
 
     def take_up(self, settings: Settings) -> None:
         """Send by these settings from here on."""
-        self._on_way = None  # what was begun and has no answer is due again, under the same ids
+        self._on_way = None  # acts without an answer are due again, under the same ids
         self.schedule.take_up(settings, self.app)
 
     def begin(self, recalled: KnownTicks) -> None:
         """Continue where the last leader was."""
         if self._on_way is not None and not self._on_way.answers.stands:
-            self._on_way = None  # no answer comes any more
+            self._on_way = None  # the answers to earlier sends cannot arrive any more
         self.schedule.begin(recalled)
 
     def step(self) -> None:
         """Send what is due, the oldest ticks first, for STEP seconds at most. Raises Unavailable.
 
-        After that the daemon writes its heartbeat and renews the leadership; what is left is due at
-        once.
+        After the step the daemon writes its heartbeat and renews the leadership. Ticks that are
+        left over are due at once.
         """
         end = time.monotonic() + STEP
         if self.schedule.unkept:
-            # A successor would begin an entry that it does not know with the next tick of its own
-            # time, and pass over the ticks before.
+            # The next leader must know the entry. Otherwise it would begin the entry with the next
+            # tick of its own time, and pass over the ticks before.
             self.leader.keep(self.schedule.known)
             self.schedule.unkept = False
         if self._on_way is not None:
@@ -76,7 +78,7 @@ class Sender:
         acts: list[PendingAct] = []
         for name in self.schedule.due_entries():
             acts += self.schedule.acts(name)
-            # The rest of the step is for sending, or many entries would send nothing.
+            # The time from here is for sending alone: else many entries would leave no time for it.
             if time.monotonic() >= end - STEP / 2:
                 break
         acts.sort(key=lambda act: (act.name in self._failed, act.tick, act.name))
@@ -91,18 +93,19 @@ class Sender:
         return self.schedule.pause(STEP)
 
     def _send_together(self, acts: list[PendingAct], end: float, failed: set[str]) -> None:
-        """Send these acts until `end`, but at least one; wait for the answers once, and remember
-        them. Raises Unavailable.
+        """Send these acts, wait once for the answers, and remember the acts. Raises Unavailable.
 
-        failed: entries of which a tick could not be sent in this step. If a later tick of such an
-        entry were sent now, the earlier one would be forgotten.
+        end: when to stop sending (seconds of time.monotonic); at least one act is sent.
+
+        failed: entries with a tick that could not be sent in this step. If a later tick of such an
+        entry were sent now, the earlier tick would be forgotten.
         """
         on_way = OnWay(self.leader.batch(), [], set(), self.schedule.begun, failed)
         begun = begun_behind(self.schedule.ticks, self.schedule.begun, mine := by_entry(acts))
         if mine:
-            # The next leader must know which ticks the broker may have: a beat that is killed after
-            # the sending cannot tell. The next leader must also know what an earlier leader had
-            # begun and is not among these.
+            # The next leader must know which ticks the broker may have, and a beat that is killed
+            # after the sending cannot tell. Ticks that an earlier leader had begun, and that are
+            # not among these acts, are kept for the next leader, too.
             self.leader.keep(self.schedule.known_with(begun))
         self.schedule.begun, self._on_way = begun, on_way
         try:
@@ -122,9 +125,9 @@ class Sender:
         self._finish(on_way)
 
     def _finish(self, on_way: OnWay) -> None:
-        """Wait for the answers, then tell and remember what was sent.
+        """Wait for the answers, then log and remember what was sent.
 
-        Raises Unavailable; during an alarm the answers may still come.
+        Raises Unavailable. When an alarm is the reason, the answers may still come.
         """
         failure: Unavailable | None = None
         try:
@@ -132,7 +135,8 @@ class Sender:
                 self.leader.wait(on_way.answers)
             for act in on_way.acts:
                 if act.identity in on_way.answers.refused:
-                    # Sent alone it tells why, and the others did not wait for it.
+                    # When the tick is sent alone, the broker says why it refuses the tick. The
+                    # other ticks did not wait for this.
                     self._send(act, on_way, alone=True)
         except Unavailable as error:
             failure = error
@@ -147,16 +151,17 @@ class Sender:
             tell_sent(done, self.schedule.entries)
 
     def _take_in(self, on_way: OnWay) -> list[PendingAct]:
-        """Note the acts that are done, of each entry up to the first act that is not.
+        """Note the finished acts; of each entry only those before its first unfinished act.
 
-        Returns the acts that were sent. Whether the broker has the others is not known.
+        Returns the acts that were sent. Whether the broker has the unfinished acts is not known.
         """
         done, left, stopped = [], list[PendingAct](), set[str]()
         for act in on_way.acts:
             if act.name not in stopped and on_way.done(act):
                 done.append(act)
                 if act.gap is not None:
-                    # Before it is remembered: killed in between, the gap is told twice, not never.
+                    # Logged before the act is noted: after a kill in between, the gap is logged
+                    # twice. In the other order it might never be logged.
                     tell_gap(act, act.gap)
                 self.schedule.note_handled(act, taken=act.identity in on_way.answers.taken)
                 self._failed.discard(act.name)
@@ -168,17 +173,18 @@ class Sender:
         return [act for act in done if act.identity in on_way.answers.taken]
 
     def _send(self, act: PendingAct, on_way: OnWay, alone: bool = False) -> None:
-        """Send the tick's task, or leave it out when it cannot be sent. Raises Unavailable.
+        """Send the tick's task, or leave the tick out when its task cannot be sent. Raises
+        Unavailable.
 
-        alone: the broker answers before this returns; else an error here may be the answer to a
-        task that was sent before.
+        alone: wait for the broker's answer before returning. Without it an error here may be the
+        answer to a task that was sent before.
         """
         entry = self.schedule.entries[act.name]
         options = {**self.leader.options(), **({"queue": entry.queue} if entry.queue else {})}
         try:
-            # Beat does not read the result. Celery would first subscribe to it: one more
-            # subscription for each tick, and while the results' Redis is away 20 tries of a second
-            # each, and no tick.
+            # Beat does not read the result. Celery would first subscribe to the result: that is one
+            # more subscription for each tick. While the results' Redis is away, each subscription
+            # takes 20 tries of a second each, and the tick is not sent.
             with denied_join_result():
                 self.app.tasks[entry.task].apply_async(
                     entry.args, entry.kwargs, task_id=act.identity, retry=False, **options
@@ -192,44 +198,48 @@ class Sender:
                 # This message reaches no queue; the broker itself works.
                 self._leave_out(act, on_way, error)
             else:
-                # The broker has closed the channel because of this message or an earlier one: no
-                # answer comes, so each is sent alone.
+                # The broker has closed the channel because of this message or an earlier message.
+                # No answer comes any more, so each message is sent alone.
                 on_way.answers.refuse_unanswered()
                 on_way.answers.refused.add(act.identity)
-        # Celery makes this error of any error of the broker's connection.
+        # Celery turns any error of the broker's connection into this error.
         except OperationalError as error:
-            # It was the leader's connection: a message may have been sent in part.
+            # The error is of the leader's connection: a message may have been sent in part.
             if alone or on_way.answers.broken:
-                # After NotTaken it is still the leader, and sends the same id next time.
+                # After NotTaken this beat is still the leader, and sends the same id next time.
                 if not isinstance(error, NotTaken):
                     self.leader.resign()
                 raise Unavailable(f"entry {act.name}: {error or type(error).__name__}") from error
             self._ask(act, error)
             self._put_off(act, on_way, error)
-        # Arguments that the task does not take, or that are not JSON; an error of its own code.
+        # The task does not take the arguments, or they are not JSON, or the task's own code fails.
         except (Exception, SystemExit) as error:  # noqa: BLE001
             self._ask(act, error)
             self._leave_out(act, on_way, error)
 
     def _ask(self, act: PendingAct, error: BaseException) -> None:
-        """Ask the broker whether it is there, and this beat leads.
+        """Ask the broker whether this beat leads.
 
-        Raises Unavailable if not: then the tick is not left out because of `error`.
+        Raises Unavailable when the broker is away or another beat leads. So the caller does not
+        leave the tick out because of an `error` that is the broker's.
         """
         if not self.leader.lead():
             raise Unavailable(f"entry {act.name}: {error or type(error).__name__}") from error
 
     def _put_off(self, act: PendingAct, on_way: OnWay, error: Exception) -> None:
-        """Note that it is not known whether the tick was sent: it is tried again, after all others.
+        """Note that the tick may or may not have been sent, and try it again after all other ticks.
 
-        The task's own code may need a broker that is away.
+        The cause may be the task's own code, when it needs another broker that is away.
         """
-        if not on_way.failed:  # One line for all of a step: a full disk refuses each tick.
-            tell_failed(act, error, "it is tried again")
+        if not on_way.failed:  # One line for all ticks of a step: a full disk refuses each tick.
+            tell_failed(act, error, "beat tries the tick again")
         on_way.failed.add(act.name)
         self._failed.add(act.name)
 
     def _leave_out(self, act: PendingAct, on_way: OnWay, error: BaseException) -> None:
-        """Leave out a tick that cannot be sent: it must not stop the other entries, nor beat."""
+        """Leave out a tick that cannot be sent.
+
+        Such a tick must stop neither the other entries nor beat itself.
+        """
         on_way.left_out.add(act.identity)
         tell_failed(act, error, "this tick is left out")

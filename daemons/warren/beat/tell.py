@@ -13,7 +13,7 @@ from warren.logs.setup import logger
 
 
 def tell_sent(acts: Iterable[PendingAct], entries: Mapping[str, ScheduleSettings]) -> None:
-    """Tell that the broker has the tasks of these acts."""
+    """Log that the broker has the tasks of these acts."""
     for act in acts:
         told = {
             "late_s": round(time.time() - act.tick, 3),
@@ -24,7 +24,7 @@ def tell_sent(acts: Iterable[PendingAct], entries: Mapping[str, ScheduleSettings
 
 
 def tell_gap(act: PendingAct, gap: Gap) -> None:
-    """Tell of ticks that were missed."""
+    """Log which ticks were missed."""
     told = {
         "ticks": gap.ticks,
         "left_out": gap.ticks - gap.made_up,
@@ -38,7 +38,7 @@ def tell_gap(act: PendingAct, gap: Gap) -> None:
 
 
 def tell_failed(act: PendingAct, error: BaseException, consequence: str) -> None:
-    """Tell of a tick that could not be sent."""
+    """Log that a tick could not be sent."""
     reason = f"{type(error).__name__}: {error}"
     logger().error(
         Event.TICK_FAILED, entry=act.name, tick=act.tick, reason=reason, consequence=consequence
@@ -46,7 +46,7 @@ def tell_failed(act: PendingAct, error: BaseException, consequence: str) -> None
 
 
 def tell_clock(name: str, sent: float, now: float, consequence: str) -> None:
-    """Tell that the last tick of an entry lies ahead of now."""
+    """Log that the last tick of an entry lies in the future."""
     ahead = round(sent - now, 3)
     logger().warning(
         Event.CLOCK_SET_BACK, entry=name, tick=sent, ahead_s=ahead, consequence=consequence

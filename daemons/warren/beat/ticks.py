@@ -1,4 +1,4 @@
-"""When schedule entries tick.
+"""The times at which schedule entries tick.
 
 Pure: the same entry and time give the same ticks on every host, so that leaders agree without
 asking each other.
@@ -17,29 +17,29 @@ from warren.config import ScheduleSettings
 
 #: The namespace of the ids of tasks.
 _NAMESPACE = UUID("7b0c3ed2-4a86-5d0e-9d57-0f6c1d1c9a11")
-#: A tick sent this late (seconds) was missed: no beat was running when it came due.
+#: Seconds. A tick that is later than this was missed: no beat led when the tick came due.
 GRACE = 10.0
-#: A remembered tick that lies further ahead of now (seconds) was sent by a wrong clock, and is not
-#: waited for.
+#: Seconds. A remembered tick that is further ahead of now was sent by a wrong clock, and beat does
+#: not wait until then.
 AHEAD = 600.0
-#: An entry's next tick that was sent at most this early (seconds) is waited for: the clock was
-#: wrong by some hours.
+#: Seconds. When the entry's very next tick was sent at most this early, beat waits for its time:
+#: the clock was wrong by some hours.
 EARLY = 86400.0
-#: Ticks of a cron line that are counted at most in one gap: a line that ticks each minute has as
+#: The most ticks of a cron line that are counted in one gap. A line that ticks each minute has as
 #: many in a week.
 COUNTED = 10_000
 
 
 @dataclass(frozen=True)
 class Gap:
-    """Ticks that were missed because no beat led when they came due: their number, the newest of
-    them, and whether the newest is sent.
+    """Ticks that were missed because no beat led when they came due.
 
-    They came due after `after`. A leader that was lost may have sent `unsure` of the ticks that are
-    left out.
+    ticks: their number. newest: the newest of these ticks. made_up: whether the newest tick is sent
+    now. after: the last handled tick before the gap. unsure: how many of the ticks that are left
+    out a lost leader may have sent.
     """
 
-    ticks: int  # of a cron line COUNTED at most
+    ticks: int  # COUNTED at most for a cron line
     newest: float  # seconds since the epoch
     made_up: bool
     after: float = 0.0
@@ -48,8 +48,9 @@ class Gap:
 
 @dataclass(frozen=True)
 class Due:
-    """The acts of now: tell of a gap, and send these ticks (seconds since the epoch, the oldest
-    first).
+    """What to do now: log a gap, and send ticks.
+
+    ticks: seconds since the epoch, the oldest first.
     """
 
     gap: Gap | None
@@ -80,24 +81,26 @@ def next_tick(entry: ScheduleSettings, now: float, zone: ZoneInfo) -> float:
 def due(
     entry: ScheduleSettings, sent: float, now: float, zone: ZoneInfo, begun: Collection[float] = ()
 ) -> Due:
-    """Return what to do at `now` when `sent` was the last handled tick, and the sending of
-    `begun` had begun.
+    """Return what to do at `now`.
+
+    sent: the last handled tick. begun: ticks whose sending had begun. All times are in seconds
+    since the epoch.
 
     Each tick that is late by GRACE at most is sent: a step takes time, and so does a change of the
-    leader. The older ticks were missed. Of these the newest is made up for where the entry's
-    misfire says so and nothing newer is sent: a schedule says when, not how many.
+    leader. The older ticks were missed. The newest missed tick is made up for if the entry's
+    `misfire` asks for it and no newer tick is sent: a schedule says when, not how many.
 
-    Whether the broker has a tick whose sending had begun is not known. Sent again it is the same
-    task, by its id: that is no loss and no second task. Where the misfire forbids a late tick it is
-    left out.
+    Whether the broker has a tick whose sending had begun is not known. When the tick is sent again,
+    its task has the same id, so no task is lost and none runs twice. If `misfire` forbids late
+    ticks, the tick is left out.
     """
     newest = last_tick(entry, now, zone)
     if newest <= sent:
-        # Also when the wall clock stepped back: a tick that was sent is not sent again.
+        # This also holds after the wall clock stepped back: a tick that was sent is not sent again.
         return Due(None, ())
     # A tick that is late by exactly GRACE is sent.
     missed = last_tick(entry, math.nextafter(now - GRACE, 0), zone)
-    # Ticks that another rule has begun are not among those that are searched below.
+    # The search below does not find ticks that were begun by another rule of the entry.
     ticks = {tick for tick in begun if max(sent, missed) < tick <= newest}
     tick = next_tick(entry, max(sent, missed), zone)
     while tick <= newest:
@@ -129,12 +132,13 @@ def same_rule(
 def trusted(
     entry: ScheduleSettings, sent: float, now: float, zone: ZoneInfo, early: bool = True
 ) -> float:
-    """Return the last handled tick: `sent`, or the newest past tick where a wrong clock has
-    sent `sent` too far in the future.
+    """Return the last handled tick of the entry, corrected when a wrong clock has sent it.
 
-    Such a tick would silence the entry until then. Where `sent` is the entry's very next tick it
-    silences nothing: a tick that ran early is not run again, unless it did not run (`early` is
-    False).
+    Returns `sent`, or the newest past tick when `sent` is too far in the future: with such a last
+    tick the entry would send nothing until then. A `sent` that is the entry's very next tick stays:
+    a tick that ran early is not run again.
+
+    early: False when the tick did not run early, because it was left out.
     """
     if sent <= now + AHEAD or (early and sent <= min(now + EARLY, next_tick(entry, now, zone))):
         return sent
@@ -142,11 +146,12 @@ def trusted(
 
 
 def task_id(app: str, entry: str, tick: float, count: int = 0) -> str:
-    """Return the id of the task of this tick: sent twice, around a crash or a change of the leader,
-    it is the same task.
+    """Return the id of the task of this tick.
 
-    count: how often the entry has begun again after a clock that was ahead. What that clock had
-    sent is another task: a worker that has run it must not drop the task of this tick.
+    A tick that is sent twice, around a crash or a change of the leader, is the same task.
+
+    count: how often the entry has begun again after a clock that was ahead. The tasks of that clock
+    get other ids: a worker that has run such a task must not drop the task of this tick.
     """
     return str(uuid5(_NAMESPACE, f"{app}/{entry}/{tick:.6f}" + (f"/{count}" if count else "")))
 
@@ -154,14 +159,15 @@ def task_id(app: str, entry: str, tick: float, count: int = 0) -> str:
 def pause(ticks: list[float], now: float, longest: float) -> float:
     """Return the seconds until the next tick, `longest` at most.
 
-    So the daemon writes its heartbeat, and notices a clock that was set.
+    The limit lets the daemon write its heartbeat, and notice that a clock was set.
     """
     return max(0.0, min([longest, *(tick - now for tick in ticks)]))
 
 
 def _count(entry: ScheduleSettings, after: float, last: float, zone: ZoneInfo) -> int:
-    """Return how many ticks there are after `after`, up to the tick `last`; of a cron line COUNTED
-    at most.
+    """Return the number of ticks after `after`, up to the tick `last`.
+
+    For a cron line the number is COUNTED at most.
     """
     first = next_tick(entry, after, zone)
     if entry.every is not None:

@@ -1,6 +1,6 @@
-"""The leadership on the embedded broker, which has one host.
+"""The leadership on the embedded broker, which has one host: a lock.
 
-It is a lock beside the file of the last ticks.
+The file of the lock is beside the file of the last ticks.
 """
 
 from __future__ import annotations
@@ -22,13 +22,13 @@ class EmbeddedLeader:
         self._lock: TextIO | None = None
 
     def lead(self) -> bool:
-        # Beside the ticks, not in the run directory, which somebody may clean up under a running
+        # The lock is beside the ticks. Somebody may clean up the run directory under a running
         # beat.
         path = self.memory.path.with_suffix(".lock")
         try:
             if self._lock is None:
                 make_directory(path.parent)
-                # Held open for as long as this beat leads.
+                # The file stays open for as long as this beat leads.
                 self._lock = open(open_or_make(path), "r+", encoding="utf-8")  # noqa: SIM115
             fcntl.lockf(self._lock, fcntl.LOCK_EX | fcntl.LOCK_NB)
             return True
@@ -58,7 +58,7 @@ class EmbeddedLeader:
         return SinglePublish()
 
     def wait(self, batch: SinglePublish) -> None:
-        """Return at once: each tick had its answer when it was sent."""
+        """Return at once: the broker has answered for each tick when it was sent."""
 
     def resign(self) -> None:
         if self._lock is not None:

@@ -1,7 +1,8 @@
 """The leadership: which beat of a fleet sends, and what the next leader must know.
 
-What the leadership is depends on the broker. On every broker the ids of the tasks follow from entry
-and tick, so that a tick that two leaders send around a change of the leader is one task.
+Each kind of broker has its own leadership. On every broker the id of a task follows from the entry
+and the tick. So when two leaders send the same tick around a change of the leader, both messages
+are one task.
 """
 
 from __future__ import annotations
@@ -38,7 +39,11 @@ class Leader(Protocol):
         """Return the options with which `apply_async` sends a task only as the leader."""
 
     def batch(self) -> SinglePublish:
-        """Return the answers to what is published within its `with` block, with these options."""
+        """Return an object that collects the broker's answers.
+
+        The answers are to the messages that are published within its `with` block, with these
+        options.
+        """
 
     def wait(self, batch: SinglePublish) -> None:
         """Return when the broker has answered for each message of the batch."""

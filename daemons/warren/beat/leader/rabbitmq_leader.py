@@ -1,7 +1,7 @@
 """The leadership on RabbitMQ: an exclusive queue.
 
-The leader sends over the very connection that holds this queue: no leadership, no send. The last
-ticks are in a queue of one message, where the next leader finds them.
+The leader sends over the connection that holds this queue, so a beat that loses the leadership
+cannot send. The last ticks are in a queue of one message, where the next leader finds them.
 """
 
 from __future__ import annotations
@@ -23,24 +23,26 @@ from warren.broker.rabbitmq.reply_results import Backend as Replies
 from warren.broker.transport_profiles import Kind, connection
 from warren.errors import Unavailable
 
-#: Seconds until a beat on RabbitMQ that was refused asks again: RabbitMQ writes each refusal into
-#: its own log.
+#: Seconds until a beat that RabbitMQ has refused asks again. RabbitMQ logs each refusal in its own
+#: log.
 ASK_AGAIN = 3.0
 
 
 class RabbitMQLeader:
     """The beat whose connection made the leader's queue.
 
-    The queue exists as long as the connection does, and no other connection may use it.
+    The queue exists as long as the connection, and no other connection may use the queue.
     """
 
     def __init__(self, app: Celery, leader: str, ticks: str) -> None:
-        """`leader` and `ticks` name the two queues."""
+        """Take the names of the leader's queue (`leader`) and of the queue of the last ticks
+        (`ticks`).
+        """
         self.app = app
         self._leader, self._ticks = leader, ticks
         self._connection: Any = None
-        #: The channel over which it sends, and keeps the ticks: a new channel for each message
-        #: would cost four more requests.
+        #: The channel over which this beat sends, and keeps the ticks. A new channel for each
+        #: message would cost four more requests.
         self._channel: Any = None
         self._producer: Any = None
         self._leading = False
@@ -58,16 +60,17 @@ class RabbitMQLeader:
 
     def recall(self) -> KnownTicks:
         with self._reached():
-            # The queue exists, of the type that [broker] queue_type was before: it does as well.
+            # The queue may exist with the type of an earlier [broker] queue_type, which does as
+            # well.
             with suppress(PreconditionFailed):
                 self._declare(self._open())
             channel = self._open()
             message = channel.basic_get(self._ticks)
             known = parse(message.body) if message is not None else KnownTicks()
             if message is not None:
-                # A fresh copy first, then the acknowledgement: a queue that counts returns never
-                # loses the message, and killed in between there are two messages, of which the
-                # older is dropped.
+                # A fresh copy is published before the old message is acknowledged. So a queue that
+                # counts returns never loses the message. When beat is killed in between, there are
+                # two messages, and the queue drops the older message.
                 self._publish(channel, known)
                 channel.basic_ack(message.delivery_tag)
         return known
@@ -77,9 +80,10 @@ class RabbitMQLeader:
             self._publish(self._open(), known)
 
     def options(self) -> dict[str, Any]:
-        # Results of this backend are sent to the process that sent the task: beat does not read
-        # them. To get them Celery would first ask the broker for a queue, without a limit in time
-        # and over any connection that it can make: such a beat sends without being the leader.
+        # This backend sends a result to the process that sent the task, and beat reads no results.
+        # To receive results, Celery would first ask the broker for a queue: without a time limit,
+        # and over any connection that Celery can make. Such a beat would send without being the
+        # leader.
         unread = {"ignore_result": True} if isinstance(self.app.backend, Replies) else {}
         with self._reached():
             self._open()
@@ -94,7 +98,8 @@ class RabbitMQLeader:
             try:
                 batch.wait()
             except self._connection.channel_errors:
-                # The broker has closed the channel because of one message; the connection stands.
+                # The broker has closed the channel because of one message; the connection is
+                # intact.
                 batch.refuse_unanswered()
 
     def resign(self) -> None:
@@ -108,13 +113,13 @@ class RabbitMQLeader:
     def _reached(self) -> Iterator[None]:
         """Turn errors of the connection into Unavailable, and resign.
 
-        A lost connection is a lost leadership: its queue went with it, and the beat that asks first
-        leads next.
+        A beat that loses its connection loses the leadership: the broker removes the leader's queue
+        with the connection. The first beat that asks then becomes the leader.
         """
         try:
             yield
         except NotTaken:
-            raise  # An alarm: the connection stands, and so does the leadership.
+            raise  # During an alarm the connection stands, and so does the leadership.
         except Exception as error:
             known = (
                 ()
@@ -128,7 +133,7 @@ class RabbitMQLeader:
 
     def _open(self) -> Any:
         if self._connection is None or not self._connection.connected:
-            # kombu would connect again, without the leader's queue.
+            # kombu would connect again, but without the leader's queue.
             raise ConnectionResetError("the connection was lost")
         if self._channel is None or not self._channel.is_open:
             self._channel = self._connection.channel()
@@ -147,12 +152,12 @@ class RabbitMQLeader:
             self._leading = True
 
     def _keep_alive(self) -> None:
-        """Send and read heartbeats.
+        """Send and read heartbeats of the connection.
 
-        A leader whose connection the broker has dropped must notice that before it sends.
+        When the broker has dropped the connection, the leader must notice this before it sends.
         """
         if not self._connection.connected:
-            # Asked anything, kombu would connect again by itself, and this beat would send without
+            # At any request kombu would connect again by itself. Then this beat would send without
             # the leader's queue.
             raise ConnectionResetError(
                 "the connection was dropped: the broker had not answered in time"

@@ -1,6 +1,6 @@
 """The leadership on Redis: a key that expires, renewed at each step.
 
-The last ticks are a key, too.
+A second key holds the last ticks.
 """
 
 from __future__ import annotations
@@ -20,17 +20,17 @@ from warren.broker.redis.rejected_keys import reject
 from warren.broker.transport_profiles import ON_REDIS, Kind
 from warren.errors import Unavailable
 
-#: Seconds that a leader on Redis may be silent; it renews every second. It is long beside that
-#: second, so that a late renewal does not lose the leadership.
+#: Seconds that a leader on Redis may be silent. The leader renews the key every second; the lease
+#: is much longer, so that a late renewal does not lose the leadership.
 LEASE = 15.0
-#: Bytes of the last ticks that are read at most, enough for any number of entries in use.
+#: The most bytes of the last ticks that are read: enough for any number of entries in use.
 _LONGEST = 8 * 2**20
 
 
 class RedisLeader:
     """The leader's key holds the leader's name for LEASE seconds."""
 
-    # A key of another type is no leader's: `get` would fail.
+    # A key of another type belongs to no leader, and `get` would fail on it.
     RENEW = """
     if redis.call('type', KEYS[1]).ok ~= 'string' then return 0 end
     return redis.call('get', KEYS[1]) == ARGV[1] and redis.call('pexpire', KEYS[1], ARGV[2])
@@ -40,7 +40,7 @@ class RedisLeader:
     return redis.call('get', KEYS[1]) == ARGV[1] and redis.call('del', KEYS[1])
     """
 
-    #: A beat that no longer leads must not write: its successor would return to ticks that were
+    #: A beat that no longer leads must not write: the next leader would return to ticks that were
     #: sent long ago.
     KEEP = """
     if redis.call('type', KEYS[1]).ok ~= 'string' then return 0 end
@@ -50,7 +50,7 @@ class RedisLeader:
     """
 
     def __init__(self, url: str, leader: str, ticks: str) -> None:
-        """`leader` and `ticks` name the two keys."""
+        """Take the names of the leader's key (`leader`) and of the last ticks' key (`ticks`)."""
         self._redis: Redis = Redis.from_url(url, **ON_REDIS[Kind.LEADER].sockets())
         self._leader, self._ticks = leader, ticks
         self._name = secrets.token_hex(16)
@@ -65,13 +65,13 @@ class RedisLeader:
 
     def _lead(self, lease: int) -> bool:
         with _reached():
-            # Compared and renewed in one step on the server: no beat renews a key that has become
+            # The server compares and renews in one step: no beat can renew a key that has become
             # another beat's.
             if self._redis.eval(self.RENEW, 1, self._leader, self._name, lease):
                 return True
-            # A key that does not expire within the lease belongs to no leader, and no beat would
-            # ever lead again. A leader's key always expires within the lease, so this moves no
-            # leader's key, even if another beat leads by now.
+            # A key that does not expire within the lease belongs to no leader, and while it exists
+            # no beat could lead. It is moved away. A leader's key always expires within the lease,
+            # so this moves no leader's key, even if another beat leads by now.
             reject(
                 self._run,
                 self._leader,
@@ -83,10 +83,10 @@ class RedisLeader:
 
     def recall(self) -> KnownTicks:
         with _reached():
-            # The ticks begin again where this was not the text of last ticks.
+            # When the key is not a text of last ticks, the ticks begin again.
             reject(self._run, self._ticks, "string", "expected the last ticks")
-            # A program that may write to this Redis may have made the key as large as Redis allows.
-            # A text that is cut off is no JSON.
+            # Another program may have made the key as large as Redis allows. So the read has a
+            # limit; a text that is cut off is not JSON, and `parse` then returns no ticks.
             return parse(self._redis.getrange(self._ticks, 0, _LONGEST) or b"{}")
 
     def keep(self, known: KnownTicks) -> None:
@@ -95,11 +95,11 @@ class RedisLeader:
                 self.KEEP, 2, self._leader, self._ticks, self._name, known.as_json()
             )
         if not kept:
-            raise Unavailable("another beat leads by now: this one was silent for too long")
+            raise Unavailable("another beat leads now, because this beat was silent for too long")
 
     def options(self) -> dict[str, Any]:
         # A beat that was stopped in the midst of a step continues here. Another beat may have sent
-        # the rest of the step by now.
+        # the rest of that step by now.
         if time.monotonic() >= self._until:
             raise Unavailable(
                 f"the leadership was not renewed for {LEASE:g} s: another beat may lead by now"
@@ -110,7 +110,7 @@ class RedisLeader:
         return SinglePublish()
 
     def wait(self, batch: SinglePublish) -> None:
-        """Return at once: each tick had its answer when it was sent."""
+        """Return at once: the broker has answered for each tick when it was sent."""
 
     def resign(self) -> None:
         with suppress(RedisError):
