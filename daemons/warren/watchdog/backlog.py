@@ -6,16 +6,19 @@ from dataclasses import dataclass
 
 from warren.watchdog.forecast import Forecast, Sample, forecast, remembered
 
-#: A warning is due when the queue grows to `critical` within this time (seconds).
+#: Seconds. A warning is due when the queue grows to `critical` within this time.
 SOON = 3600.0
-#: A level that was reached holds until the depth is below this part of it, because the depth of a
+#: A level holds until the depth is below this part of the depth that reached it: the depth of a
 #: queue swings around any number.
 _RELEASE = 0.9
 
 
 @dataclass(frozen=True)
 class Backlog:
-    """The depths of one queue, oldest first, and its level: 0 normal, 1 warning, 2 critical."""
+    """The depths of one queue, oldest first, and its level.
+
+    level: 0 normal, 1 warning, 2 critical.
+    """
 
     samples: tuple[Sample, ...] = ()
     level: int = 0
@@ -26,7 +29,7 @@ class Backlog:
         return forecast(self.samples)
 
     def seen(self, at: float, depth: int, warning: int, critical: int) -> Backlog:
-        """Return the same queue with one more sample.
+        """Return this backlog with one more sample.
 
         at: seconds of CLOCK_BOOTTIME. depth: messages. warning, critical: depths in messages.
         """
@@ -47,5 +50,5 @@ def _level(
 
     if holds(critical, 2):
         return 2
-    soon = SOON * 2 if before else SOON  # a rate swings, too
+    soon = SOON * 2 if before else SOON  # the rate swings as well
     return int(holds(warning, 1) or (critical_in_s is not None and critical_in_s <= soon))

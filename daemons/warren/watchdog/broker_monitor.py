@@ -1,4 +1,7 @@
-"""The look at the broker from a thread of its own: a broker that hangs makes nothing else wait."""
+"""The thread that looks at the broker.
+
+The thread is apart, so that a broker that hangs makes nothing else wait.
+"""
 
 from __future__ import annotations
 
@@ -22,30 +25,30 @@ from warren.errors import Unavailable
 from warren.redaction.masker import redact
 from warren.status.status_file import now
 
-#: Looks take at most one part in so many of the time: the embedded broker counts by listing
-#: directories.
+#: The most looks take of the time, as one part in so many: the embedded broker counts messages by
+#: listing directories.
 _SHARE = 20
 
 
 @dataclass(frozen=True)
 class Look:
-    """What a look has seen of the broker, at `at` (seconds of CLOCK_BOOTTIME)."""
+    """The broker as one look has seen it, at `at` (seconds of CLOCK_BOOTTIME)."""
 
     at: float
     reachable: bool
     reason: str = ""
     alarms: tuple[str, ...] = ()
     queues: dict[str, Seen] = field(default_factory=dict)
-    removed: dict[str, int] = field(default_factory=dict)  # messages in queues without a section
-    rejected: int = 0  # dead letters
-    waiting: Waiting = NOTHING  # what is in no queue of a worker
+    removed: dict[str, int] = field(default_factory=dict)  # messages by queue without a section
+    rejected: int = 0  # the number of dead letters
+    waiting: Waiting = NOTHING  # messages that are in no queue of a worker
     same_name: bool = False  # another suite on this broker has this host's name
 
 
 class BrokerMonitor(threading.Thread):
-    """The thread that holds connections to the broker and keeps `latest`.
+    """The thread that holds the connections to the broker and keeps `latest`.
 
-    `latest` is replaced as a whole at each look. Nothing waits for this thread.
+    Each look replaces `latest` as a whole. Nothing waits for this thread.
     """
 
     def __init__(self, settings: Settings, make_app: Callable[[Settings], Celery]) -> None:
@@ -58,7 +61,7 @@ class BrokerMonitor(threading.Thread):
         self._known = KnownQueues(settings.app.state_dir / "queues.json", settings.queues)
 
     def stop(self) -> None:
-        """Tell the thread to end soon; its connections end with it."""
+        """Tell the thread to end soon. Its connections end with the thread."""
         self._stopped.set()
 
     def run(self) -> None:
@@ -70,7 +73,7 @@ class BrokerMonitor(threading.Thread):
             except Unavailable as error:
                 self.latest = Look(now(), False, redact(str(error)))
             except Exception as error:  # noqa: BLE001
-                # A library's error that is not the connection's: the thread must outlive it.
+                # A library's own error, not the connection's: the thread must survive it.
                 self.latest = Look(now(), False, redact(f"{type(error).__name__}: {error}"))
             self._stopped.wait(self.pause)
 
@@ -81,7 +84,7 @@ class BrokerMonitor(threading.Thread):
         return {queue: messages for queue, messages in found.items() if messages}
 
     def _hold(self, app: Celery) -> None:
-        """Look again and again over one connection. Raises Unavailable."""
+        """Look repeatedly over one connection. Raises Unavailable."""
         kind = self.settings.broker.kind
         with (
             reach(app, LOOK, Kind.MONITOR) as connection,
@@ -103,8 +106,8 @@ class BrokerMonitor(threading.Thread):
                 }
                 counted["waiting"] = waiting_over(connection, self.settings)
                 if kind == "redis":
-                    # The workers of this host look, too, each second. But this host may have no
-                    # live worker, and its messages wait for the workers of other hosts.
+                    # The workers of this host also look each second. But this host may have no live
+                    # worker, and its messages wait for the workers of other hosts.
                     connection.default_channel.qos.requeue_left()
                 self.latest = Look(begun, True, alarms=raised(), same_name=twin, **counted)
                 self.pause = max(self.settings.watchdog.broker_interval, _SHARE * (now() - begun))

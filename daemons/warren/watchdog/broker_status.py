@@ -1,6 +1,6 @@
-"""broker.json: the status of broker, queues and quotas, for readers that must not ask them.
+"""The status of broker, queues and quotas, which the quota-watchdog writes to broker.json.
 
-The quota-watchdog writes it.
+The readers of broker.json must not ask the broker themselves.
 """
 
 from __future__ import annotations
@@ -26,10 +26,10 @@ from warren.watchdog.result_store_watch import ResultsLook, ResultsWatch, is_apa
 from warren.watchdog.thresholds import crossed
 from warren.watchdog.unconsumed import timeout
 
-#: Seconds without a look after which the thread that looks is stuck: each of its steps ends well
-#: before.
+#: Seconds without a look after which the looking thread counts as stuck: each of its steps takes
+#: less.
 _STUCK = 5 * LOOK
-#: Seconds between two writes when the broker was not asked again.
+#: Seconds between two writes when there was no new look at the broker.
 PAUSE = 1.0
 
 
@@ -59,20 +59,21 @@ class BrokerStatus:
             self._results.start()
 
     def stop(self) -> None:
-        """Stop the threads that ask, at their next tick.
+        """Tell the threads that look at the broker and at the results' server to stop at their next
+        tick.
 
-        The file stays, and its age shows its worth.
+        broker.json stays, and its age shows what it is worth.
         """
         self._broker.stop()
         if self._results:
             self._results.stop()
 
     def publish(self, quotas: dict[str, Counts | str]) -> None:
-        """Write the file; log what has changed.
+        """Write broker.json, and log what has changed.
 
-        quotas: the counts of each quota, or why there are none.
+        quotas: the counts of each quota, or the reason why they are unknown.
 
-        Nothing is written before the broker was asked once: an unknown status is neither good nor
+        Writes nothing before the first look at the broker: an unknown status is neither good nor
         bad.
         """
         look = self._latest()
@@ -110,7 +111,7 @@ class BrokerStatus:
                 "critical": self.settings.health.disk_critical,
             },
         }
-        # A full disk: the file grows old, and its readers see its age.
+        # On a full disk the file is not replaced, and its readers see its age.
         with suppress(OSError):
             broker_file.write(self.settings.app.run_dir, self._written, status)
 
@@ -120,7 +121,7 @@ class BrokerStatus:
         return Look(at, False, stuck) if stuck else look
 
     def _results_status(self) -> dict[str, Any]:
-        """Return whether the server of the results stores them, where it is not the broker.
+        """Return whether the results' server stores results; nothing if the broker is this server.
 
         Each change is logged once.
         """
@@ -150,9 +151,9 @@ class BrokerStatus:
     # -- what changed ------------------------------------------------------------------------------
 
     def _follow(self, look: Look) -> None:
-        """Take in a new look; log each change once.
+        """Take in a new look, and log each change once.
 
-        An alarm or an outage that lasts is not news.
+        An alarm or an outage that continues is not logged again.
         """
         was_reachable = self._look.reachable if self._look else None
         self._look = look
@@ -162,12 +163,12 @@ class BrokerStatus:
             else:
                 logger().error(Event.BROKER_UNREACHABLE, reason=look.reason)
         if not look.reachable:
-            return  # its alarms and depths are unknown, not gone
+            return  # the alarms and depths are unknown now; that does not mean that they are gone
         for alarm in set(look.alarms) - set(self._alarms):
             logger().error(
                 Event.BROKER_ALARM,
                 alarm=alarm,
-                consequence="it takes no message until the alarm is over",
+                consequence="the broker takes no message until the alarm is over",
             )
         if self._alarms and not look.alarms:
             logger().info(Event.BROKER_ALARM_CLEARED, alarms=self._alarms)
@@ -175,7 +176,8 @@ class BrokerStatus:
         if look.same_name and not self._same_name_logged:
             logger().error(
                 Event.HOST_NAME_TAKEN,
-                consequence="both run with the settings of one host; start one with --host",
+                consequence="both suites run with the settings of one host; start one of them with "
+                "--host",
             )
         self._same_name_logged = look.same_name
         for queue, seen in look.queues.items():
@@ -199,7 +201,10 @@ class BrokerStatus:
             log(event, queue=queue, messages=depth, growth_per_s=growth, critical=after.level == 2)
 
     def _watch_consumers(self, queue: str, at: float, seen: Seen) -> None:
-        """Note since when the queue has had messages and, by the broker's count, no consumer."""
+        """Note since when the queue has messages but no consumer; log a queue that stays so.
+
+        The numbers are the broker's own.
+        """
         if not seen.messages or seen.consumers != 0:
             self._unconsumed_since.pop(queue, None)
             self._unconsumed_logged.discard(queue)
@@ -244,7 +249,7 @@ class BrokerStatus:
         }
 
     def _by_quota(self, queue: str, messages: int, quotas: dict[str, Counts | str]) -> float | None:
-        """Return the seconds that this host's quotas need to let so many messages through.
+        """Return the seconds until this host's quotas have let so many messages through.
 
         Returns None for a queue without a quota.
         """
@@ -272,13 +277,14 @@ class BrokerStatus:
 
 
 def _stuck(silence: float, pause: float) -> str:
-    """Return the reason when a thread that pauses for `pause` seconds is silent for too long.
+    """Return why a thread that pauses for `pause` seconds counts as stuck.
 
-    silence: seconds since its last look. Returns an empty text while the silence is allowed.
+    silence: seconds since the last look of the thread. Returns an empty text while the silence is
+    allowed.
     """
     return f"no answer for {silence:.0f} s" if silence > _STUCK + 2 * pause else ""
 
 
 def _full(look: Look) -> dict[str, bool]:
-    """Return `full` when the oldest rejected messages are dropped, for there are so many."""
+    """Return `full` when the oldest rejected messages are dropped because there are too many."""
     return {"full": True} if look.rejected >= MOST else {}

@@ -1,7 +1,7 @@
 """The quota-watchdog daemon: releases slots of dead processes and publishes the status.
 
-It also follows edits of the settings. It is never on the way of a call: while it is stopped, limits
-hold, and only slots of dead processes stay unused.
+It also follows edits of the settings. No call waits for this daemon: while it is stopped, the
+limits hold, and only the slots of dead processes stay unused.
 """
 
 from __future__ import annotations
@@ -34,11 +34,12 @@ class Watchdog:
         self.daemon = Daemon(settings, "quota-watchdog", "quota-watchdog")
         self.ledgers = Ledgers(settings)
         self.levels: dict[str, int] = {}
-        self.counts: dict[str, Counts | str] = {}  # by quota; or why there are none
-        # What is wrong with the ledger of a quota, as it was logged.
+        # The counts of each quota, or the reason why they are unknown.
+        self.counts: dict[str, Counts | str] = {}
+        # The problem with the ledger of each quota, as it was logged last.
         self._logged: dict[str, str] = {}
         self._unsettled: set[str] = set()  # quotas whose ledgers do not have the settings yet
-        # The main loop writes heartbeats, and so does the look at a ledger that keeps it waiting.
+        # Two threads write heartbeats: the main loop, and the look at a ledger that has to wait.
         self._writing = threading.Lock()
         self.jobs = Jobs(
             table(lambda: self.settings, self._look, self._restore_messages, self._publish),
@@ -61,14 +62,15 @@ class Watchdog:
         if self.daemon.dumping:
             self.daemon.dump(quotas=sorted(self.ledgers), late_jobs=self.jobs.late)
         if self.daemon.reloading:
-            with self.jobs.paused():  # they use what a reload replaces
+            with self.jobs.paused():  # the jobs use what a reload replaces
                 self.daemon.reload(self._apply)
-                self._look()  # so that the next heartbeat has the generation of the settings
-        if not self.jobs.late:  # a job that hangs must not hide behind the loop, which does not
+                self._look()  # gives the next heartbeat the generation of the settings
+        if not self.jobs.late:  # the loop never hangs, and must not hide a job that hangs
             self._heartbeat()
 
     def _heartbeat(self) -> None:
-        # The end removes the file: a look that the end does not wait for must not write it again.
+        # The end removes the file. A late look, for which the end does not wait, must not write the
+        # file again.
         if self.daemon.stopping:
             return
         with self._writing:
@@ -77,15 +79,15 @@ class Watchdog:
             )
 
     def _publish(self) -> None:
-        counts = self.counts.copy()  # the look at the quotas may add to it meanwhile
-        if counts.keys() >= set(self.ledgers):  # else the first look has not ended
+        counts = self.counts.copy()  # the look at the quotas may change the counts meanwhile
+        if counts.keys() >= set(self.ledgers):  # otherwise the first look has not ended
             self.broker_status.publish(counts)
 
     def _look(self) -> None:
         for name in self.ledgers:
             self._watch(name)
         if not self._unsettled:
-            self.daemon.took(self.settings)  # every ledger has their generation
+            self.daemon.took(self.settings)  # every ledger has the generation of the settings
 
     def _watch(self, name: str) -> None:
         """Look once at one quota."""
@@ -118,12 +120,12 @@ class Watchdog:
                 Event.SLOTS_REAPED,
                 quota=name,
                 slots=reaped,
-                consequence="they cool for a window and the longest call",
+                consequence="the slots cool for a window and the longest call",
             )
         self._log_quota_level(name, counts)
 
     def _settle(self, name: str) -> bool:
-        """Make the ledger match the settings, or leave it as it is until the next look.
+        """Make the ledger match the settings, or leave it unchanged until the next look.
 
         Returns whether the ledger has the settings.
         """
@@ -132,8 +134,9 @@ class Watchdog:
             self.ledgers.configure_one(name)
         except (WarrenError, LedgerDamaged) as error:
             self._cannot(name, str(error))
-            # The attempt may have waited for a lock, and so may the next one: this job is late for
-            # that. Another job that is late must not hide behind it.
+            # The attempt may have waited for a lock, and so may the next attempt. That makes this
+            # job late, which is allowed: a heartbeat is written. When another job is late as well,
+            # none is written, so that this job does not hide the other job.
             if set(self.jobs.late) <= {QUOTAS}:
                 self._heartbeat()
             return False
@@ -143,7 +146,7 @@ class Watchdog:
     def _cannot(self, name: str, reason: str) -> None:
         """Log once why the ledger of a quota cannot be used.
 
-        The other quotas continue, and this one is tried again at each look.
+        The other quotas continue. Each look tries this quota again.
         """
         self.counts[name] = reason
         if self._is_news(name, reason):
@@ -151,7 +154,7 @@ class Watchdog:
                 Event.CANNOT_WRITE,
                 quota=name,
                 reason=reason,
-                consequence="it is tried again at each look",
+                consequence="the watchdog tries the ledger again at each look",
             )
 
     def _is_news(self, name: str, reason: str) -> bool:
@@ -182,15 +185,15 @@ class Watchdog:
     def _apply(self, settings: Settings) -> None:
         before, self.settings = self.settings, _numbered(settings)
         if not affects_watchdog(before, settings):
-            # Their generation must be in the ledgers all the same: that of older settings must not
-            # pass for a later one.
+            # The ledgers still need the new generation: otherwise older settings could pass for
+            # later settings than theirs.
             self.ledgers.settings, self._unsettled = self.settings, set(self.ledgers)
             return
         set_level(settings.log.level)
         self.ledgers.close()
         self.ledgers = Ledgers(self.settings)
-        # A ledger that cannot change on a full disk keeps its old limit and window meanwhile: they
-        # are in the ledger, and limits hold.
+        # On a full disk a ledger cannot change. It keeps its old limit and window meanwhile, and
+        # limits hold, because both are in the ledger.
         self._unsettled = set()
         for name in self.ledgers:
             self._settle(name)
@@ -202,7 +205,7 @@ class Watchdog:
 def _numbered(settings: Settings) -> Settings:
     """Return the settings with a generation.
 
-    A watchdog that was started by hand has no supervisor that would give one.
+    Supervise gives the generation. A watchdog that was started by hand has no supervisor.
     """
     return settings if settings.source else accepted(settings)
 

@@ -5,28 +5,29 @@ from __future__ import annotations
 from collections.abc import Sequence
 from dataclasses import dataclass
 
-#: The seconds of samples that count: long enough for a line through the jumps of tasks, short
-#: enough to follow a change.
+#: The seconds of samples that count. So many seconds give a straight line through the jumps of
+#: tasks, and still follow a change.
 MEMORY = 180.0
-#: The seconds that show whether the queue grows or drains now: after a burst the line of MEMORY
-#: still rises for minutes.
+#: The seconds that show whether the queue grows or drains now. After a burst the line of MEMORY
+#: seconds still rises for minutes.
 RECENT = 30.0
-#: The seconds that a line must span before it foretells hours.
+#: The seconds that the samples must span before their line forecasts hours.
 SURE = 60.0
-#: A growth (messages a second) below this counts as none: one message in three hours.
+#: Messages a second. A smaller growth counts as no growth: this is one message in three hours.
 _STEADY = 1e-4
 
-#: A time (seconds of CLOCK_BOOTTIME) and the number of messages in the queue then.
+#: A time (seconds of CLOCK_BOOTTIME), and the number of messages in the queue at that time.
 Sample = tuple[float, int]
 
 
 @dataclass(frozen=True)
 class Forecast:
-    """The growth of a queue, and when it will be empty.
+    """The growth of a queue, and when the queue will be empty.
 
     growth_per_s: messages a second over all samples, negative when the queue drains. empty_in_s:
-    None when it does not drain. seen_s: the seconds that the line spans. recent_per_s: the growth
-    of the last seconds, which alone shows that a burst is over.
+    seconds; None when the queue does not drain. seen_s: the seconds that the samples span.
+    recent_per_s: messages a second over the last seconds; only this number shows at once that a
+    burst is over.
     """
 
     growth_per_s: float
@@ -35,9 +36,10 @@ class Forecast:
     recent_per_s: float = 0.0
 
     def reaches(self, depth: int, now: int) -> float | None:
-        """Return the seconds until the queue, `now` messages deep, holds `depth` messages.
+        """Return the seconds until the queue holds `depth` messages.
 
-        Returns None when the queue does not grow, or when it is too early for a forecast.
+        now: the messages that the queue holds now. Returns None when the queue does not grow, or
+        when it is too early for a forecast.
         """
         if self.growth_per_s <= 0 or self.seen_s < SURE:
             return None
@@ -50,9 +52,9 @@ def remembered(samples: Sequence[Sample], now: float) -> list[Sample]:
 
 
 def forecast(samples: Sequence[Sample]) -> Forecast:
-    """Return the least-squares line through the samples, oldest first.
+    """Return the forecast of the least-squares line through the samples, oldest first.
 
-    The line begins where the queue was last empty, because it has a bend there.
+    The line begins where the queue was last empty, because the depth has a bend there.
     """
     last_empty = max((number for number, (_, depth) in enumerate(samples) if depth == 0), default=0)
     line = samples[last_empty:]

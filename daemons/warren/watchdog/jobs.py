@@ -1,9 +1,9 @@
-"""The jobs of the quota-watchdog: a name, an interval and a function each, in one table.
+"""The jobs of the quota-watchdog in one table: each has a name, an interval and a function.
 
-Each job has a thread of its own. A job that hangs or fails delays no other job: one that has to run
-each second does not stand behind a slow disk. The looks at the broker and at the results' server
-are in no job: each holds a connection from one look to the next (broker_monitor.py,
-result_store_watch.py), and the job `status` only reads what they have seen last.
+Each job has a thread of its own. So a job that hangs or fails delays no other job, and a job that
+has to run each second does not wait for a slow disk. The looks at the broker and at the results'
+server are not jobs, because each keeps a connection from one look to the next (broker_monitor.py,
+result_store_watch.py). The job `status` only reads the last of these looks.
 """
 
 from __future__ import annotations
@@ -19,24 +19,24 @@ from warren.logs.events import Event
 from warren.logs.setup import logger
 from warren.redaction.masker import redact
 
-#: Seconds between two ticks of the main loop at most, and between two writes of the status:
-#: heartbeat and status file do not wait for the next look at the quotas.
+#: The most seconds between two ticks of the main loop, and between two writes of the status.
+#: Heartbeat and status file do not wait for the next look at the quotas.
 TICK = 1.0
 #: The name of the job that looks at the quotas.
 QUOTAS = "quotas"
-#: Seconds that a run may take before the watchdog gives no sign of life any more.
+#: Seconds that a run may take. After them the watchdog gives no sign of life until the run ends.
 _GRACE = 1.0
-#: Seconds that the end of the watchdog waits for runs that are under way. A run that is cut off is
-#: like one that was killed, which ledgers and messages survive.
+#: Seconds that the end of the watchdog waits for unfinished runs. A run that is cut off then is
+#: like a run of a killed process: ledgers and messages survive it.
 _LAST_RUNS = 5.0
 
 
 @dataclass(frozen=True)
 class Job:
-    """What the watchdog does again and again.
+    """One job: what the watchdog does repeatedly.
 
-    `interval` returns the seconds from the end of one run to the begin of the next. It is asked
-    after each run, because a reload may change it.
+    interval: returns the seconds from the end of one run to the begin of the next run. It is called
+    after each run, because a reload may change the interval.
     """
 
     name: str
@@ -50,7 +50,7 @@ def table(
     restore_messages: Callable[[], None],
     publish: Callable[[], None],
 ) -> tuple[Job, ...]:
-    """Return all jobs of the watchdog. `settings` returns the settings of the moment."""
+    """Return all jobs of the watchdog. `settings` returns the settings in force at that moment."""
 
     def interval() -> float:
         return settings().watchdog.interval
@@ -66,7 +66,10 @@ class Jobs:
     """The threads that run the jobs."""
 
     def __init__(self, jobs: tuple[Job, ...], recovered: Callable[[], None]) -> None:
-        """Prepare a thread for each job; `recovered` is called when a late one has ended well."""
+        """Prepare a thread for each job.
+
+        recovered: called when a job that was late has ended a run well.
+        """
         self._loops = [_Loop(job, recovered) for job in jobs]
         self._paused = False
 
@@ -76,7 +79,10 @@ class Jobs:
             loop.start()
 
     def stop(self) -> None:
-        """Begin no further run, and wait for the runs that are under way, a few seconds at most."""
+        """Begin no further run, and wait for the unfinished runs.
+
+        Waits for _LAST_RUNS seconds at most.
+        """
         for loop in self._loops:
             loop.stopped.set()
         deadline = time.monotonic() + _LAST_RUNS
@@ -86,15 +92,16 @@ class Jobs:
 
     @property
     def late(self) -> list[str]:
-        """The jobs that did not end well in time: each hangs, fails, or has never run so far.
+        """The jobs that did not end a run well in time. Such a job hangs, or fails, or has not run
+        yet.
 
-        In a pause no job is late: none may run.
+        During a pause no job is late, because none may run.
         """
         return [] if self._paused else [loop.name for loop in self._loops if loop.late]
 
     @contextmanager
     def paused(self) -> Iterator[None]:
-        """Wait for the runs that are under way; within the block no job runs."""
+        """Wait for the unfinished runs. Within the block no job runs."""
         with ExitStack() as stack:
             for loop in self._loops:
                 stack.enter_context(loop.running)
@@ -113,7 +120,7 @@ class _Loop(threading.Thread):
         self._job, self._recovered = job, recovered
         self.stopped = threading.Event()
         self.running = threading.Lock()  # held during each run
-        # The moment (time.monotonic) by which the run of now, or else the next, has to end well.
+        # The time (time.monotonic) by which this run, or else the next run, has to end well.
         self._deadline = float("-inf")
         self._last_error = ""
 
@@ -124,7 +131,7 @@ class _Loop(threading.Thread):
     def run(self) -> None:
         while not self.stopped.is_set():
             with self.running:
-                if not self.stopped.is_set():  # it may have been set during a pause
+                if not self.stopped.is_set():  # `stopped` may have been set during a pause
                     self._run_once()
             self.stopped.wait(self._job.interval())
 
@@ -133,8 +140,9 @@ class _Loop(threading.Thread):
         try:
             self._job.run()
         except Exception as error:  # noqa: BLE001
-            # Whatever it is, the other jobs continue. The deadline stays, and passes: where the job
-            # keeps failing, the watchdog gives no sign of life, and supervise starts it again.
+            # Whatever the error is, the other jobs continue. The deadline of this job stays. If the
+            # job fails until its deadline has passed, the watchdog gives no sign of life, and
+            # supervise restarts the watchdog.
             self._failed(redact(f"{type(error).__name__}: {error}"))
             return
         was_late, self._last_error = self.late, ""

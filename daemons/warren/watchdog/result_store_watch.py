@@ -1,7 +1,7 @@
-"""The watch over the results' server, where that is not the broker: a thread of its own.
+"""The thread that watches the results' server when that server is not the broker.
 
-A task whose result cannot be stored waits with it: without a report about that server a suite would
-seem well and do nothing.
+A task whose result cannot be stored does not end. Without a report about the results' server, a
+suite would seem well and do nothing.
 """
 
 from __future__ import annotations
@@ -16,15 +16,15 @@ from warren.config import Settings
 from warren.redaction.masker import redact
 from warren.status.status_file import now
 
-#: Seconds after which the key of a look expires.
+#: Seconds after which the key that a look writes expires.
 _KEPT = 60
 
 
 @dataclass(frozen=True)
 class ResultsLook:
-    """What a look has seen at `at` (seconds of CLOCK_BOOTTIME).
+    """The results' server as a look has seen it at `at` (seconds of CLOCK_BOOTTIME).
 
-    `last_error` is the reason why the server stores no results; empty when it does.
+    last_error: why the server stores no results; empty when it stores results.
     """
 
     at: float
@@ -32,7 +32,7 @@ class ResultsLook:
 
 
 class ResultsWatch(threading.Thread):
-    """The thread that keeps `latest`, which is replaced as a whole at each look.
+    """The thread that keeps `latest`. Each look replaces `latest` as a whole.
 
     Nothing waits for this thread.
     """
@@ -51,16 +51,17 @@ class ResultsWatch(threading.Thread):
         """Look until the thread is stopped."""
         app = self._make_app(self.settings)
         use_for_results(app, Kind.MONITOR)
-        # Named like a result: a user of Redis may have rights for those keys only.
+        # The key is named like a result: a user of Redis may have rights for result keys only.
         key = app.backend.get_key_for_task(f"watch-of-{self.settings.host}")
         while not self._stopped.is_set():
             begun = now()
             try:
-                # A write, not a PING: a server that takes no writes answers a PING.
+                # A PING would not do: a server that refuses writes still answers a PING.
                 app.backend.client.set(key, "", ex=_KEPT)
                 self.latest = ResultsLook(begun)
             except Exception as error:  # noqa: BLE001
-                # An error of Redis, of the network, of a library: the thread must outlive each.
+                # An error of Redis, of the network or of a library: the thread must survive each of
+                # them.
                 self.latest = ResultsLook(begun, redact(str(error)) or type(error).__name__)
             self._stopped.wait(self.settings.watchdog.broker_interval)
 

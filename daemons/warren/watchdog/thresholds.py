@@ -15,7 +15,8 @@ def level(used: int, limit: int) -> int:
 def crossed(before: int, now: int) -> bool:
     """Return whether a change of level is worth a log line.
 
-    Every rise is. A fall is only when the quota is back under all levels: a busy quota swings
-    around a level with every call that cools, and a line each time would say nothing.
+    A rise always is. A fall is worth a line only when the quota is below all levels again: a busy
+    quota swings around a level with every call that cools, and a line for each swing would say
+    nothing.
     """
     return now > before or (now == 0 < before)

@@ -5,16 +5,16 @@ from __future__ import annotations
 from warren.config import Settings
 from warren.config.patterns import overlap
 
-#: Seconds for which a queue may be without a consumer: a rolling restart takes one away for a
-#: while.
+#: Seconds for which a queue may be without a consumer: a rolling restart may take the last consumer
+#: away for a while.
 AT_LEAST = 60.0
 
 
 def timeout(settings: Settings, queue: str) -> float:
     """Return the seconds after which a queue with messages and no consumer is worth a line.
 
-    A queue that waits for a quota has no consumer either, on all hosts perhaps, for a window at
-    most. A queue without `tasks` may hold tasks of any quota.
+    A queue that waits for a quota has no consumer either. This may be so on all hosts, and lasts
+    for a window at most. A queue without `tasks` may hold tasks of any quota.
     """
     tasks = settings.queues[queue].tasks
     windows = [
