@@ -1,1 +1,1 @@
-"""The status files of a host: who writes each file, which shape it has, and who reads it."""
+"""The status files of a host: the writer, the shape and the readers of each file."""

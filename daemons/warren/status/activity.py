@@ -1,4 +1,7 @@
-"""The activity of the suite beside its work, for people who wait for its end. Pure."""
+"""What the suite does besides its work, such as a reload. Pure.
+
+The texts are for people who wait for its end.
+"""
 
 from __future__ import annotations
 
@@ -10,7 +13,11 @@ from warren.status.status_file import now
 
 @dataclass(frozen=True)
 class Doing:
-    """One activity: what happens, since when (seconds of CLOCK_BOOTTIME), and the next programs."""
+    """One activity.
+
+    what: the activity. since: its begin, in seconds of CLOCK_BOOTTIME. then: the programs that are
+    next.
+    """
 
     what: str
     since: float
@@ -18,7 +25,7 @@ class Doing:
 
     @property
     def status(self) -> str:
-        """Return the text for STATUS, which must not change each second."""
+        """Return the text for STATUS. STATUS must not change each second, so it shows no age."""
         clock = time.strftime(
             "%H:%M:%S", time.localtime(time.time() - max(0.0, now() - self.since))
         )
@@ -26,7 +33,7 @@ class Doing:
 
     @property
     def progress(self) -> str:
-        """Return the text for a line that is written again and again."""
+        """Return the text, with its age, for a line that is written again and again."""
         return f"{self.what}, for {max(0.0, now() - self.since):.0f} s{self._then}"
 
     @property

@@ -1,6 +1,6 @@
 """broker.json in the run directory: its shape, its writer and its reader.
 
-The quota-watchdog writes it, so that nobody else has to ask the broker.
+The quota-watchdog writes the file, so that no other process has to ask the broker.
 """
 
 from __future__ import annotations
@@ -66,15 +66,16 @@ _SHAPE: dict[str, Shape] = {
 
 
 def write(run_dir: Path, at: float, content: Mapping[str, object]) -> None:
-    """Replace the file by this content, as of the second `at` of CLOCK_BOOTTIME.
+    """Replace broker.json by this content.
 
-    Raises OSError, and then the old file stays.
+    at: the time of the content, in seconds of CLOCK_BOOTTIME. Raises OSError, and then the old file
+    stays.
     """
     status_file.write(run_dir / NAME, {"at": at, **content})
 
 
 def read(run_dir: Path) -> BrokerReading:
-    """Return what the quota-watchdog has reported last. Raises nothing."""
+    """Return the last report of the quota-watchdog. Raises nothing."""
     found = status_file.read(run_dir / NAME, **_SHAPE)
     if found.said is None:
         return BrokerReading(None, found.last_error)

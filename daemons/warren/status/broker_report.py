@@ -4,8 +4,7 @@ from __future__ import annotations
 
 from dataclasses import dataclass, field
 
-#: Age in seconds above which the report is old, and says nothing of now. The quota-watchdog writes
-#: it each second.
+#: Seconds. An older report says nothing of now. The quota-watchdog writes the report each second.
 OLD = 15.0
 
 
@@ -13,8 +12,8 @@ OLD = 15.0
 class BrokerState:
     """The state of the broker.
 
-    `reason` says why it is not reachable. `alarms` say why it takes no messages. `same_name`:
-    another suite on it bears this host's name.
+    reason: why the broker is not reachable. alarms: why the broker takes no messages. same_name:
+    whether another suite on this broker has the name of this host.
     """
 
     kind: str
@@ -26,7 +25,7 @@ class BrokerState:
 
 @dataclass(frozen=True)
 class ResultsState:
-    """The state of the server that keeps the results, where it is not the broker."""
+    """The state of the results' server, when that server is not the broker."""
 
     reachable: bool = True
     reason: str = ""
@@ -34,12 +33,12 @@ class ResultsState:
 
 @dataclass(frozen=True)
 class QueueStatus:
-    """The depth of one queue, and where it goes.
+    """The depth of one queue, and how the depth changes.
 
-    `messages` is None when the broker does not tell. Rates are messages a second, times seconds;
-    a time is None when the queue does not empty, or has no quota. `recent_per_s` is None when only
-    the trend of three minutes is known. `level` is that of a finding, 0 to 2. `unconsumed`: no
-    worker of the fleet takes from it.
+    messages: None when the broker does not tell. Rates are in messages a second, times in seconds.
+    empty_in_s: None when the queue does not drain. quota_empty_in_s: None when the queue has no
+    quota. recent_per_s: None when only the trend of three minutes is known. level: 0 to 2, as in a
+    finding. unconsumed: no worker of the fleet takes messages from the queue.
     """
 
     messages: int | None
@@ -53,11 +52,11 @@ class QueueStatus:
 
 @dataclass(frozen=True)
 class QuotaStatus:
-    """The slots of one quota: `limit` in a window of `window_s` seconds.
+    """The slots of one quota: `limit` slots in a window of `window_s` seconds.
 
-    `used` is the number of slots that the provider may be counting. `next_free_s` is the seconds
-    until a slot is free, None when none is and none cools; `next_free` and `closed_until` are in ns
-    of CLOCK_BOOTTIME. `level` is that of a finding, 0 to 2.
+    used: the number of slots that the provider may be counting. next_free_s: the seconds until a
+    slot is free; None when no slot is free and no slot cools. next_free, closed_until: ns of
+    CLOCK_BOOTTIME. level: 0 to 2, as in a finding.
     """
 
     limit: int
@@ -84,7 +83,10 @@ class QuotaError:
 
 @dataclass(frozen=True)
 class RejectedStatus:
-    """The messages that nobody could run; `full`: the oldest of them are dropped."""
+    """The messages that could not be run.
+
+    full: whether the oldest of these messages are dropped because there are too many.
+    """
 
     messages: int = 0
     level: int = 0
@@ -93,7 +95,7 @@ class RejectedStatus:
 
 @dataclass(frozen=True)
 class DiskLevels:
-    """Percent of free space below which `warren health` warns, or is critical."""
+    """The percent of free disk space below which `warren health` warns or is critical."""
 
     warning: float
     critical: float
@@ -101,7 +103,7 @@ class DiskLevels:
 
 @dataclass(frozen=True)
 class BrokerReport:
-    """The content of broker.json. The numbers stand in docs/status.md."""
+    """The content of broker.json. docs/status.md explains the numbers."""
 
     broker: BrokerState
     queues: dict[str, QueueStatus]
@@ -119,8 +121,8 @@ class BrokerReport:
 class BrokerReading:
     """One reading of broker.json: its content, and what the content is worth.
 
-    `report` is None when the file cannot be read, and `last_error` says why. `age` is the seconds
-    since it was written; negative where it comes from before the boot of this host.
+    report: None when the file cannot be read. last_error: why the file cannot be read. age: the
+    seconds since the file was written; negative when it was written before the boot of this host.
     """
 
     report: BrokerReport | None
@@ -129,5 +131,5 @@ class BrokerReading:
 
     @property
     def known(self) -> BrokerReport | None:
-        """Return the report when it says how the broker is now; None when it is old."""
+        """Return the report if it says how the broker is now; None if the report is old."""
         return self.report if 0.0 <= self.age <= OLD else None

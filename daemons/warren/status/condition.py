@@ -1,4 +1,4 @@
-"""The condition of a program: one word that each report on the program shows."""
+"""The condition of a program: one word, which each report on the program shows."""
 
 from __future__ import annotations
 
@@ -6,38 +6,39 @@ from enum import StrEnum
 
 
 class Condition(StrEnum):
-    """What a program does now, as supervisord has judged it; the values are the words for people.
+    """What a program does now, as supervisord has judged it. The values are the words for people.
 
-    STATUS of systemd, `warren status` with and without --json, and `warren health` show this word.
+    STATUS of systemd, `warren status` with and without --json, and `warren health` show the word.
     """
 
-    #: Its process was just started, imports the tasks or forks its children.
+    #: The process was just started: it imports the tasks or forks its children.
     STARTING = "starting"
-    #: Its process runs and has written no heartbeat; that of an earlier process does not count.
+    #: The process has written no heartbeat yet; the heartbeat of an earlier process does not count.
     NO_HEARTBEAT = "no heartbeat yet"
-    #: Its broker does not answer.
+    #: The program waits for its broker, which does not answer.
     CONNECTING = "connecting"
-    #: It does its work.
+    #: The program does its work.
     READY = "ready"
-    #: A beat that does not lead; to stand by is its work.
+    #: A beat that does not lead. Standing by is the work of such a beat.
     STANDBY = "standby"
-    #: It was told to end, and ends.
+    #: The program was told to end, and is ending.
     STOPPING = "stopping"
-    #: Its main loop shows no life.
+    #: The main loop of the program shows no life.
     SILENT = "silent"
-    #: Its heartbeat cannot be read, so nothing is known of its main loop.
+    #: The heartbeat cannot be read, so nothing is known of the main loop.
     UNREADABLE = "unreadable heartbeat"
-    #: It has ended too soon, and is started again in a few seconds.
+    #: The program has ended too soon, and is started again in a few seconds.
     RESTARTING = "restarting"
-    #: It has ended so often that it is started rarely.
+    #: The program has ended so often that it is only rarely started.
     BACKING_OFF = "backing off"
-    #: It has ended, and is not started again.
+    #: The program has ended, and is not started again.
     ENDED = "ended"
-    #: An operator has stopped it.
+    #: An operator has stopped the program.
     STOPPED = "stopped"
-    #: An operator's own program, which has no heartbeat: its process runs.
+    #: An operator's own program, which writes no heartbeat: its process runs.
     RUNNING = "running"
-    #: Nothing is known of it: its heartbeat has a state of another version, or there is no report.
+    #: Nothing is known of the program: its heartbeat has a state of another version, or there is no
+    #: report.
     UNKNOWN = "unknown"
 
     @classmethod
@@ -52,7 +53,7 @@ class Condition(StrEnum):
     def of_process(cls, state: str) -> Condition:
         """Return the condition that follows from supervisord's state alone.
 
-        RUNNING says only that there is a process. The heartbeat of a daemon says what it does.
+        RUNNING only says that there is a process. What the process does is in its heartbeat.
         """
         return _OF_PROCESS.get(state, cls.RUNNING)
 
@@ -63,22 +64,27 @@ class Condition(StrEnum):
 
     @property
     def ready(self) -> bool:
-        """Return whether a program in this condition does its work; nothing else decides it."""
+        """Return whether a program in this condition does its work.
+
+        Nothing else decides whether a program is ready.
+        """
         return self in _READY
 
     @property
     def down(self) -> bool:
-        """Return whether the program does not run and is not started again by itself."""
+        """Return whether the program does not run, and is not started again by itself."""
         return self in _DOWN
 
     @property
     def failed(self) -> bool:
-        """Return whether the program has ended by itself, started again or not."""
+        """Return whether the program has ended by itself, whether or not it is started again."""
         return self in _FAILED
 
     @property
     def passing(self) -> bool:
-        """Return whether the condition passes by itself: a start, a stop, a broker that is away."""
+        """Return whether the condition passes by itself, as a start, a stop and an absent broker
+        do.
+        """
         return self in _PASSING
 
     @property

@@ -1,4 +1,7 @@
-"""The heartbeat file of a daemon: its main loop writes it, with details that show that it works."""
+"""The heartbeat file of a daemon.
+
+The main loop writes the file, with details that show that the loop works.
+"""
 
 from __future__ import annotations
 
@@ -15,10 +18,10 @@ from warren.status.validation import NUMBER, Shape
 from warren.system.process import Process, current_process
 from warren.system.regular_file import TooLarge, clear_path
 
-#: Age in seconds above which a heartbeat does not count any more.
+#: Seconds. An older heartbeat does not count any more.
 STALE = 10.0
-#: The details that daemons add for people and for supervise. All are optional, and others may
-#: occur.
+#: The details that daemons add for people and for supervise. Each of them may be absent, and there
+#: may be details that are not in this list.
 DETAILS: Shape = {
     "queues?": [str],
     "paused?": [str],
@@ -47,9 +50,9 @@ DETAILS: Shape = {
 class Heartbeat:
     """The content of a heartbeat file.
 
-    `at` and `since`, when `state` began, are in seconds of CLOCK_BOOTTIME. `details` are details
-    that the daemon adds for people. `mark` differs from that of the heartbeat before, also when the
-    daemon could not write the heartbeat and only touched the file.
+    at: when the heartbeat was written. since: when `state` began. Both are in seconds of
+    CLOCK_BOOTTIME. details: what the daemon adds for people. mark: differs from the mark of the
+    heartbeat before, also when the daemon could not write the file and only touched it.
     """
 
     program: str
@@ -81,7 +84,7 @@ class HeartbeatWriter:
     def write(self, state: str, **details: Any) -> bool:
         """Write one heartbeat, whole or not at all.
 
-        Return False when the directory cannot be written, which must not end the daemon.
+        Returns False when the directory cannot be written. The daemon must not end because of this.
         """
         me, at = current_process(), now()
         if state != self._state:
@@ -97,23 +100,27 @@ class HeartbeatWriter:
             own = {"generation": self.generation}
             try:
                 status_file.write(self.path, {**content, "details": {**details, **own}})
-            # No reader would accept the file; a sign of life matters more than the details.
+            # No reader would accept so large a file. A sign of life matters more than the details.
             except TooLarge:
                 status_file.write(self.path, {**content, "details": own})
-        except OSError:  # the file of the last heartbeat was touched
+        except OSError:  # the failed write has touched the old file
             return False
         return True
 
     def stop(self) -> None:
-        """Remove the file: a daemon that ended cleanly has no heartbeat that anybody could miss."""
+        """Remove the file.
+
+        A daemon that ends cleanly leaves no heartbeat, so no reader takes the daemon for hung.
+        """
         with suppress(OSError):
             self.path.unlink()
 
 
 @dataclass(frozen=True)
 class Heartbeats:
-    """The last heartbeat of each program that has one, and the errors of the reads, both by
-    program.
+    """The last heartbeats, and the errors of the reads. Both are by program.
+
+    A program without a heartbeat has no entry in `by_program`.
     """
 
     by_program: dict[str, Heartbeat] = field(default_factory=dict)
@@ -123,8 +130,8 @@ class Heartbeats:
 def read(run_dir: Path, programs: Iterable[str]) -> Heartbeats:
     """Return the heartbeats of these programs of this host.
 
-    A program without a heartbeat is in neither part of the result. Only the files of these programs
-    are opened, however many other files somebody has put there. Raises nothing.
+    A program that has no heartbeat file is in neither part of the result. Only the files of these
+    programs are opened, even if somebody has put many other files there. Raises nothing.
     """
     found = {program: _read(run_dir, program) for program in programs}
     return Heartbeats(
@@ -138,7 +145,7 @@ def read(run_dir: Path, programs: Iterable[str]) -> Heartbeats:
 
 
 def _read(run_dir: Path, program: str) -> Heartbeat | str | None:
-    # A program of supervisord's own files may have any name; a program with such a name has no
+    # supervisord's own files may give a program any name. A program with such a name has no
     # heartbeat.
     if "/" in program or "\0" in program:
         return None

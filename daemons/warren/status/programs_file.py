@@ -1,7 +1,7 @@
 """programs.json in the run directory: its shape, its writer and its reader.
 
-supervisord judges whether each program is ready, and writes it here once. Each reader shows this
-judgement: a reader of this file need not ask supervisord, and does not judge again.
+supervisord judges whether each program is ready, and writes the judgement to this file. Every
+reader shows this judgement: a reader neither asks supervisord nor judges again.
 """
 
 from __future__ import annotations
@@ -69,11 +69,11 @@ class ProgramsWriter:
         self._at = float("-inf")
 
     def note(self, outcome: Outcome) -> None:
-        """Keep the outcome of a reload; the last few are in the file."""
+        """Keep the outcome of a reload. The file holds the last few outcomes."""
         self._reloads.append(outcome)
 
     def note_restart(self, restarted: Restarted) -> None:
-        """Keep the outcome of a rolling restart; the last few are in the file."""
+        """Keep the outcome of a rolling restart. The file holds the last few outcomes."""
         self._restarts.append(restarted)
 
     def write(
@@ -83,7 +83,8 @@ class ProgramsWriter:
         programs: Sequence[ProgramStatus],
         doing: Doing | None = None,
     ) -> None:
-        """Write the file, whole, when something has changed or a second has passed.
+        """Write the whole file if something has changed or a second has passed since the last
+        write.
 
         Raises OSError.
         """
@@ -106,7 +107,7 @@ class ProgramsWriter:
 
 
 def read(run_dir: Path) -> Reading:
-    """Return what the suite in this run directory has reported last. Raises nothing."""
+    """Return the last report of the suite in this run directory. Raises nothing."""
     found = status_file.read(run_dir / NAME, **_SHAPE)
     if found.said is None:
         return Reading(None, found.last_error, found.missing)
@@ -117,11 +118,11 @@ def read(run_dir: Path) -> Reading:
 def _lives(run_dir: Path, supervisor: Process) -> bool:
     """Return whether the supervisord that has written the file still runs.
 
-    /proc alone cannot tell. With hidepid=2 or ProtectProc= it hides processes, and a supervisord in
-    another user namespace (PrivateUsers=) is among them, even for a process of the same user. The
-    unit's own reload is such a process. The lock of the run directory names its holder anyway.
+    /proc alone cannot tell. With hidepid=2 or ProtectProc=, /proc hides processes. A supervisord in
+    another user namespace (PrivateUsers=) is then hidden, even from a process of the same user; the
+    unit's own reload is such a process. But the lock of the run directory names its holder.
     """
-    if supervisor.alive:  # first: the holder of the lock must not ask for it
+    if supervisor.alive:  # asked first: the holder of the lock must not ask about the lock
         return True
     with suppress(OSError):
         return holder(run_dir) == supervisor.pid
@@ -146,6 +147,6 @@ def _program(entry: dict[str, Any]) -> ProgramStatus:
 
 
 def remove(run_dir: Path) -> None:
-    """Remove the file: a suite that has stopped cleanly has no status."""
+    """Remove the file, because a suite that has stopped cleanly has no status."""
     with suppress(OSError):
         (run_dir / NAME).unlink()

@@ -11,8 +11,8 @@ from warren.status.activity import Doing
 from warren.status.condition import Condition
 from warren.system.process import Process
 
-#: Seconds without a sign of life of supervisord after which its report is old. It reports each
-#: second.
+#: Seconds without a sign of life of supervisord after which its report is old. supervisord reports
+#: each second.
 OLD = 15.0
 
 
@@ -20,12 +20,12 @@ OLD = 15.0
 class ProgramStatus:
     """The status of one program.
 
-    `state` is supervisord's state, `since` the second of CLOCK_BOOTTIME at which it began.
-    `condition` is what the program does, `condition_since` the second at which that began, and
-    `ready` whether it does its work. `restarts` counts the starts after the first one. `last_error`
-    says how the program ended last, why it could not start, or why its heartbeat cannot be read;
-    empty when there is nothing to say. `warning` says what is wrong although it works. `expected`
-    says whether the suite counts on the program: not on an operator's own programs.
+    state: supervisord's state. since: when this state began. condition: what the program does.
+    condition_since: when this condition began. Both times are in seconds of CLOCK_BOOTTIME. ready:
+    whether the program does its work. restarts: the number of starts after the first start.
+    last_error: how the program ended last, or why it could not start, or why its heartbeat cannot
+    be read; empty when there is no error. warning: what is wrong although the program works.
+    expected: whether the suite counts on the program; False for an operator's own program.
     """
 
     program: str
@@ -43,7 +43,7 @@ class ProgramStatus:
 
 
 class Judged(Protocol):
-    """A program as far as the readiness of the suite needs it."""
+    """The part of a program's status from which the readiness of the suite follows."""
 
     @property
     def ready(self) -> bool:
@@ -63,10 +63,10 @@ def all_ready(programs: Sequence[Judged]) -> bool:
 class Outcome:
     """The outcome of one reload.
 
-    `begun` is the second of CLOCK_BOOTTIME at which its check began: it has read every earlier
-    edit. `outcome` is applied, late (in force, but `problems` says what is not ready), refused
-    (nothing was changed) or failed (a worker did not come back, and those after it were left
-    alone). `code` is an ExitCode.
+    begun: when the check of the reload began, in seconds of CLOCK_BOOTTIME; the reload has read
+    every edit from before this time. outcome: one of applied, late (the settings are in force, but
+    `problems` says what is not ready), refused (nothing was changed) and failed (a worker did not
+    come back, and the workers after it were left alone). code: an ExitCode.
     """
 
     begun: float
@@ -79,8 +79,8 @@ class Outcome:
 class Restarted:
     """The outcome of one rolling restart.
 
-    `done` are the programs that are back, `problems` says why the others are not. `begun` names the
-    restart.
+    done: the programs that are back. problems: why the other programs are not back. begun:
+    identifies the restart; when it began, in seconds of CLOCK_BOOTTIME.
     """
 
     begun: float
@@ -91,10 +91,10 @@ class Restarted:
 
 @dataclass(frozen=True)
 class Report:
-    """The content of programs.json, which `process` has written.
+    """The content of programs.json.
 
-    `state` is starting, running, reloading or stopping; `status` is the line of STATUS. `doing` is
-    the activity beside the work.
+    process: the supervisord that has written the file. state: starting, running, reloading or
+    stopping. status: the line of STATUS. doing: what the suite does besides its work.
     """
 
     process: Process
@@ -110,9 +110,9 @@ class Report:
 class Reading:
     """One reading of programs.json: its content, and what the content is worth.
 
-    `report` is None when the file cannot be read, and `last_error` says why. `alive`: the process
-    that has written it runs. `silence` is the seconds since the last sign of life of its writer: on
-    a full disk supervisord only touches the file.
+    report: None when the file cannot be read. last_error: why the file cannot be read. alive:
+    whether the process that has written the file still runs. silence: the seconds since the
+    writer's last sign of life, which is only a touch of the file when the disk is full.
     """
 
     report: Report | None
@@ -128,8 +128,9 @@ class Reading:
 
     @property
     def known(self) -> Report | None:
-        """Return the report when it says how the suite is now.
+        """Return the report if it says how the suite is now.
 
-        Return None when it is old, or when its supervisord has ended: nothing is known then.
+        Returns None when the report is old, or when its supervisord has ended: then nothing is
+        known.
         """
         return self.report if self.alive and not self.old else None
