@@ -18,7 +18,7 @@ from warren.broker.rabbitmq import connection
 from warren.broker.rabbitmq.short_countdown import App
 from warren.config import Settings, check_modules, check_tasks
 from warren.config.advice import MADE_BY
-from warren.config.schema import BrokerKind
+from warren.config.broker_kind import BrokerKind
 from warren.config.task_checks import failure
 from warren.errors import ConfigError, Problem
 

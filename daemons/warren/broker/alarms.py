@@ -16,7 +16,7 @@ from celery import Celery
 
 from warren.broker import transport_profiles
 from warren.broker.transport_profiles import Kind
-from warren.config.schema import BrokerKind
+from warren.config.broker_kind import BrokerKind
 
 #: Seconds to wait for RabbitMQ's answer; a later answer is read at the next look.
 _LISTEN = 0.3

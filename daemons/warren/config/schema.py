@@ -11,6 +11,7 @@ from typing import Annotated, Any, Literal
 from pydantic import SecretStr
 
 from warren.config import cron_line, values
+from warren.config.broker_kind import BrokerKind, kind_of
 from warren.config.option_types import (
     CallRate,
     Directory,
@@ -34,7 +35,6 @@ from warren.config.option_types import (
 )
 from warren.config.paths import DEFAULT_LOG_DIR, DEFAULT_RUN_DIR, DEFAULT_STATE_DIR
 
-BrokerKind = Literal["embedded", "redis", "rabbitmq"]
 BROKER_URL = url("amqp", "amqps", "redis", "rediss", several=True)
 BrokerURL = Annotated[SecretStr | None, BROKER_URL]
 ResultsURL = Annotated[SecretStr | None, url("redis", "rediss", "rpc", "file")]
@@ -112,14 +112,12 @@ class BrokerSettings(Section):
     @property
     def kind(self) -> BrokerKind:
         """The kind of broker that the URL names."""
-        if self.url is None:
-            return "embedded"
-        return "redis" if self.url.get_secret_value().lower().startswith("redis") else "rabbitmq"
+        return kind_of(None if self.url is None else self.url.get_secret_value())
 
     @property
     def embedded(self) -> bool:
         """Whether the suite uses no broker server but the embedded broker."""
-        return self.url is None
+        return self.kind == "embedded"
 
 
 class ResultsSettings(Section):
