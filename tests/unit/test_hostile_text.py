@@ -14,7 +14,7 @@ from typing import Any
 import pytest
 
 from warren.cli import main, program_rows
-from warren.cli.task_outcome import outcome, show
+from warren.cli.wait_for_result import outcome, show
 from warren.control import reload_request
 from warren.control.supervisord import Program
 from warren.errors import Unavailable, WarrenError

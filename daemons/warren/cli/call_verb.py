@@ -21,8 +21,8 @@ from warren.broker.unroutable import NoRoute
 from warren.cli.import_notice import TIMEOUT, importing
 from warren.cli.parameter_types import Moment, Wait
 from warren.cli.privileges import Verb
-from warren.cli.task_outcome import Unreadable, outcome, said_of, show, why
 from warren.cli.user import may_write_state
+from warren.cli.wait_for_result import Unreadable, outcome, said_of, show, why
 from warren.config import Settings, load, values
 from warren.config.units import Unexpected, json_value
 from warren.errors import ConfigError, ExitCode, Unavailable

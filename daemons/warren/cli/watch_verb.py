@@ -18,7 +18,7 @@ from warren.cli.call_verb import told
 from warren.cli.parameter_types import Wait
 from warren.cli.privileges import Verb
 from warren.cli.progress_bar import bar
-from warren.cli.task_outcome import outcome, show
+from warren.cli.wait_for_result import outcome, show
 from warren.config import Settings, load
 from warren.errors import ExitCode, Unavailable
 from warren.system.printable import one_line

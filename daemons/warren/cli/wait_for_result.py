@@ -1,4 +1,4 @@
-"""The outcome of a task that `warren call` has sent: its state and result, as far as known."""
+"""The wait of `warren call` for the result of its task: the state and result, as far as known."""
 
 from __future__ import annotations
 
