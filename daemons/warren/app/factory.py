@@ -9,9 +9,9 @@ from typing import Any
 
 from celery import Celery, signals
 
+from warren.app.celery_router import route_of
 from warren.app.project_app import add_path, adopt, project_app, promised
 from warren.app.queues import amqp, queue
-from warren.app.task_routes import route_of
 from warren.broker import transport_profiles
 from warren.broker.queue_names import EXCHANGE, are_quorum
 from warren.broker.rabbitmq import connection

@@ -20,7 +20,7 @@ from warren.broker.rabbitmq.short_countdown import set_due
 from warren.broker.rejection_limits import MOST, MOST_BYTES
 from warren.broker.unroutable import NoRoute
 from warren.config import Settings, load_again
-from warren.config.settings import DEFAULT_QUEUE
+from warren.config.queue_of_task import DEFAULT_QUEUE
 from warren.errors import ConfigError, Origin, Problem, Unavailable
 
 #: How often a quorum queue may get a dead letter back: each look of an operator may be a return,

@@ -7,8 +7,8 @@ because their callers have no list of tasks:
   load them and import no task module. `warren check` does import them, but must refuse exactly what
   a daemon would refuse. And a queue that two sections claim would be wrong with the next release of
   the task code, without any edit of the settings.
-- `Settings.may_wait` says whether a queue may pause for a quota. The queue may hold messages of
-  tasks that this worker does not know, from an older or a newer release: these must not wait.
+- `quotas_of_task.may_wait` says whether a queue may pause for a quota. The queue may hold messages
+  of tasks that this worker does not know, from an older or a newer release: these must not wait.
 - `watchdog/unconsumed.py` runs in a daemon without task modules.
 
 What needs the registered names, such as an entry that matches none of them, is in `task_checks`.

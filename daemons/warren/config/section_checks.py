@@ -6,7 +6,8 @@ from collections.abc import Iterator
 from itertools import combinations
 
 from warren.config.patterns import covers, is_pattern, matches, overlap
-from warren.config.settings import DEFAULT_QUEUE, Settings
+from warren.config.queue_of_task import DEFAULT_QUEUE
+from warren.config.settings import Settings
 from warren.config.units import duration_text, shown
 from warren.config.values import nearest
 from warren.errors import Problem

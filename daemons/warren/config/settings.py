@@ -10,7 +10,8 @@ from typing import Any
 from pydantic import BaseModel, ConfigDict, Field
 
 from warren.config.option_types import Section
-from warren.config.patterns import covers, matches
+from warren.config.queue_of_task import DEFAULT_QUEUE, last_queue, queue_of
+from warren.config.quotas_of_task import may_wait, quotas_of
 from warren.config.schema import (
     AppSettings,
     BeatSettings,
@@ -27,10 +28,6 @@ from warren.config.schema import (
 )
 from warren.config.snapshot import Accepted
 from warren.errors import ConfigError, Origin, Problem
-
-DEFAULT_QUEUE = "default"
-#: The pattern of the queue that replaces the default queue.
-EVERY_TASK = "*"
 
 
 @dataclass(frozen=True)
@@ -133,41 +130,19 @@ class Settings(BaseModel):
     @property
     def last_queue(self) -> str:
         """The name of the queue for tasks that no other queue claims."""
-        return next(
-            (name for name, queue in self.queues.items() if EVERY_TASK in queue.tasks),
-            DEFAULT_QUEUE,
-        )
+        return last_queue(self.queues)
 
     def queue_of(self, task: str) -> str:
-        """Return the queue that a task goes to, unless the call names another.
-
-        The exact name of the task wins over a pattern.
-        """
-        by_pattern = DEFAULT_QUEUE
-        for name, queue in self.queues.items():
-            if task in queue.tasks:
-                return name
-            if matches(task, queue.tasks):
-                by_pattern = name
-        return by_pattern
+        """Return the queue that a task goes to, unless the call names another."""
+        return queue_of(task, self.queues)
 
     def quotas_of(self, task: str) -> tuple[str, ...]:
         """Return the sorted names of all quotas that govern a task."""
-        return tuple(
-            sorted(name for name, quota in self.quotas.items() if matches(task, quota.tasks))
-        )
+        return quotas_of(task, self.quotas)
 
     def may_wait(self, queue: str, task: str) -> bool:
-        """Return whether a queue may wait for the quotas of a task.
-
-        It may not when it also takes tasks that one of these quotas does not govern. A queue
-        without `tasks` holds only what calls explicitly sent there.
-        """
-        claims = (*self.queues[queue].tasks, *([EVERY_TASK] if queue == self.last_queue else []))
-        governing = [self.quotas[name].tasks for name in self.quotas_of(task)]
-        return all(
-            any(covers(own, claim) for own in tasks) for claim in claims for tasks in governing
-        )
+        """Return whether a queue may wait for the quotas of a task."""
+        return may_wait(queue, task, self.queues, self.quotas)
 
     def sections(self) -> list[tuple[str, Section]]:
         """Return all of Warren's own sections with their headings, such as `worker:crawl`.

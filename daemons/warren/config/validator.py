@@ -12,9 +12,10 @@ from pydantic_core import ErrorDetails
 
 from warren.config import celery_settings
 from warren.config.option_types import kind as option_kind
+from warren.config.queue_of_task import DEFAULT_QUEUE, EVERY_TASK
 from warren.config.reader import Ini, Value
 from warren.config.schema import QueueSettings, ScheduleSettings, WorkerSettings
-from warren.config.settings import CELERY, DEFAULT_QUEUE, EVERY_TASK, KINDS, SectionKind, Settings
+from warren.config.settings import CELERY, KINDS, SectionKind, Settings
 from warren.config.units import Unexpected, shown
 from warren.config.values import name, nearest
 from warren.errors import Origin, Problem

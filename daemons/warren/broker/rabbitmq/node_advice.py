@@ -11,7 +11,7 @@ from collections.abc import Iterator, Mapping
 from warren.broker.queue_names import beat_names
 from warren.broker.rabbitmq.node_state import ALL, NodeState, Policy
 from warren.config import Settings
-from warren.config.settings import DEFAULT_QUEUE
+from warren.config.queue_of_task import DEFAULT_QUEUE
 
 #: Below this much free space RabbitMQ takes no messages: less is soon written by what it has taken.
 _FREE_DISK = 10**9

@@ -1,4 +1,7 @@
-"""The route of a task to its queue, by the sections [queue:NAME] and by what the caller asks."""
+"""The router that Celery asks at each call: what the caller chose, else the task's own queue.
+
+`config/queue_of_task.py` says which queue that is.
+"""
 
 from __future__ import annotations
 
