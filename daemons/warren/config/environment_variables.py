@@ -9,7 +9,6 @@ import re
 from collections.abc import Mapping
 
 from warren.config.units import Unexpected
-from warren.redaction.masker import redact_value
 
 _FORM = "lines NAME=value"
 _NAME = re.compile(r"[A-Za-z_][A-Za-z0-9_]*", re.ASCII)
@@ -58,12 +57,6 @@ def variables(text: str) -> dict[str, str]:
         if "\0" in value:
             raise Unexpected("text", f"a NUL character in the value of {_shown(name)}")
     return found
-
-
-def text_of(found: Mapping[str, str]) -> str:
-    """Return the variables on one line, those that look like secrets masked."""
-    shown: dict[str, str] = redact_value(dict(found))
-    return " ".join(f"{name}={value}" for name, value in shown.items())
 
 
 def _refusal(name: str, refused: str) -> str | None:

@@ -6,10 +6,13 @@ import stat
 from collections.abc import Iterator
 from pathlib import Path
 
+from warren.config.secret_options import (
+    celery_has_secret,
+    url_has_password,
+    variables_have_secret,
+)
 from warren.config.settings import CELERY, Settings
 from warren.errors import Problem
-from warren.redaction.masker import redact_value
-from warren.redaction.url_passwords import redact_urls
 from warren.system.users import mode_text
 
 _REMEDY = (
@@ -21,8 +24,6 @@ _IN_ENVIRONMENT = (
     "that with [app] environment_file"
 )
 _IN_CELERY = "move the line to a file of conf.d that only the suite's user may read (chmod 600)"
-#: Options whose name sounds like a secret, but whose value is only the path of a key.
-_PATHS = ("security_key",)
 
 
 def check(settings: Settings) -> Iterator[Problem]:
@@ -41,15 +42,12 @@ def _passwords(settings: Settings) -> Iterator[tuple[str, str, str]]:
     A URL from a url_file is left out, because the mode of that file was already checked.
     """
     for section, part in (("broker", settings.broker), ("results", settings.results)):
-        if part.url is not None and part.url_file is None:
-            url = part.url.get_secret_value()
-            if redact_urls(url) != url:
-                yield section, "url", _REMEDY
-    variables = settings.app.environment
-    if redact_value(variables) != variables:
+        if part.url is not None and part.url_file is None and url_has_password(part.url):
+            yield section, "url", _REMEDY
+    if variables_have_secret(settings.app.environment):
         yield "app", "environment", _IN_ENVIRONMENT
     for option, value in settings.celery.items():
-        if option not in _PATHS and redact_value(value, option) != value:
+        if celery_has_secret(option, value):
             yield CELERY, option, _IN_CELERY
 
 

@@ -8,12 +8,11 @@ from functools import partial
 from pathlib import Path
 from typing import Annotated, Any
 
-from pydantic import BaseModel, ConfigDict, Field, GetCoreSchemaHandler, SecretStr
+from pydantic import BaseModel, ConfigDict, Field, GetCoreSchemaHandler
 from pydantic.fields import FieldInfo
 from pydantic_core import CoreSchema, core_schema
 
-from warren.config import environment_variables, units, urls, values
-from warren.redaction.masker import redact, redact_value
+from warren.config import environment_variables, secret_options, units, urls, values
 
 _SIZE_FORM = "size in B, kB, MB, GB, KiB, MiB or GiB"
 
@@ -98,7 +97,7 @@ def url(*schemes: str, several: bool = False) -> Kind:
     return Kind(
         f"URL of {_either(schemes)}",
         partial(urls.url, schemes=schemes, several=several),
-        _masked_secret,
+        secret_options.url_text,
     ).or_none()
 
 
@@ -109,7 +108,7 @@ def listed(form: str, parse: Callable[[str], tuple[str, ...]]) -> Kind:
 
 def json_of(form: str, shape: type[list[Any]] | type[dict[str, Any]]) -> Kind:
     """Return the kind of a JSON text of that shape."""
-    return Kind(form, partial(units.json_value, shape=shape), _masked_json)
+    return Kind(form, partial(units.json_value, shape=shape), secret_options.masked_json)
 
 
 _PATH = Kind("absolute path", values.path)
@@ -125,7 +124,7 @@ Duration = Annotated[float, duration()]
 Directory = Annotated[Path, _PATH]
 Variables = Annotated[
     dict[str, str],
-    Kind("lines NAME=value", environment_variables.variables, environment_variables.text_of),
+    Kind("lines NAME=value", environment_variables.variables, secret_options.variables_text),
 ]
 OptionalApp = Annotated[str | None, Kind("module:app", values.app_name).or_none()]
 OptionalPath = Annotated[Path | None, _PATH.or_none()]
@@ -133,11 +132,3 @@ OptionalPath = Annotated[Path | None, _PATH.or_none()]
 
 def _either(known: tuple[str, ...]) -> str:
     return f"{', '.join(known[:-1])} or {known[-1]}"
-
-
-def _masked_secret(value: SecretStr) -> str:
-    return redact(value.get_secret_value())
-
-
-def _masked_json(value: object) -> str:
-    return units.json_text(redact_value(value))

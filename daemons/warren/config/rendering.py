@@ -6,10 +6,9 @@ from collections.abc import Iterator
 from dataclasses import dataclass
 
 from warren.config.option_types import kind
+from warren.config.secret_options import celery_text
 from warren.config.settings import CELERY, Settings
-from warren.config.units import json_text
 from warren.errors import Origin
-from warren.redaction.masker import redact_value
 
 
 @dataclass(frozen=True)
@@ -29,13 +28,8 @@ def entries(settings: Settings) -> Iterator[Entry]:
             value = kind(field).text(getattr(model, option))
             yield Entry(section, option, value, _origin(settings, section, option))
     for option, value in settings.celery.items():
-        shown = redact_value(value, option)
-        yield Entry(
-            CELERY,
-            option,
-            shown if isinstance(shown, str) else json_text(shown),
-            settings.origin(CELERY, option),
-        )
+        shown = celery_text(option, value)
+        yield Entry(CELERY, option, shown, settings.origin(CELERY, option))
 
 
 def _origin(settings: Settings, section: str, option: str) -> Origin:
