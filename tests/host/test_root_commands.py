@@ -369,7 +369,7 @@ def test_check_as_root_judges_as_the_suite(
         )
     assert done.returncode == 78, done.stdout + done.stderr
     assert told in done.stderr
-    assert "call it as root" not in done.stderr
+    assert "run this command as root" not in done.stderr
 
 
 def test_check_as_root_has_the_units_environment(attacked: Installed) -> None:

@@ -401,7 +401,9 @@ def test_root_is_refused_where_the_state_is_of_another(suite: Suite, verb: tuple
     os.chown(state, pwd.getpwnam("nobody").pw_uid, -1)
     done = suite.warren(*verb)
     assert done.returncode == 1
-    assert done.stderr.endswith("whose directory it is; call warren start, or add --user nobody\n")
+    assert done.stderr.endswith(
+        "because the directory is of user nobody; call warren start, or add --user nobody\n"
+    )
     assert not list(state.iterdir())
 
 

@@ -240,7 +240,7 @@ def test_a_task_that_keeps_no_result(
         == ExitCode.FAILURE
     )
     said = (
-        "not failed after 0.2 s: a success of shop.page leaves no result (ignore_result), only a "
+        "no failure within 0.2 s: a success of shop.page leaves no result (ignore_result), only a "
         "line in the worker's log\n"
     )
     assert capsys.readouterr().err == said
@@ -389,8 +389,8 @@ def fetch_price():
         ("fetch_price", ""),
         (
             "fetch_pric",
-            "expected a task of [app] modules, found none of that name; sent all the same, for "
-            "another host may have it; did you mean {module}.fetch_price?",
+            "expected a task of [app] modules, found none of that name; the task was sent "
+            "all the same, because another host may have it; did you mean {module}.fetch_price?",
         ),
     ],
 )

@@ -67,8 +67,8 @@ def test_settings_that_may_not_be_read(directory: Path, verb: tuple[str, ...]) -
     """A closed directory or file of settings is named once, with the users who may read it."""
     (directory / "etc").chmod(0o700)
     said = (
-        f"{directory}/etc: expected a directory that can be read, found Permission denied; call it "
-        "as root\n"
+        f"{directory}/etc: expected a directory that can be read, found Permission denied; run "
+        "this command as root\n"
     )
     assert told(directory, "nobody", *verb) == (78, said)
     (directory / "etc").chmod(0o755)
@@ -79,7 +79,7 @@ def test_settings_that_may_not_be_read(directory: Path, verb: tuple[str, ...]) -
     said = f"{own}: expected a file that can be read, found Permission denied; "
     assert told(directory, "nobody", *verb) == (
         78,
-        f"{said}call it as root or as {daemon} or as a member of group {group}\n",
+        f"{said}run this command as root or as {daemon} or as a member of group {group}\n",
     )
 
 
@@ -94,7 +94,7 @@ def test_a_secret_that_may_not_be_read(directory: Path) -> None:
     code, said = told(directory, "nobody", "call", "shop.add")
     assert (code, said.partition("found ")[2]) == (
         78,
-        f"Permission denied at {secrets}/url; call it as root\n",
+        f"Permission denied at {secrets}/url; run this command as root\n",
     )
 
 
@@ -103,13 +103,13 @@ def test_the_state_of_another_user(directory: Path) -> None:
     code, said = told(directory, "nobody", "call", "shop.add")
     assert code == 69
     assert (
-        f"{directory}/state: user nobody cannot write there, where the embedded broker of root is"
-        in said
+        f"{directory}/state: user nobody cannot write there, and the embedded broker of root is "
+        "there" in said
     )
-    assert said.endswith("; call it as root\n")
+    assert said.endswith("; run this command as root\n")
     os.chown(directory / "state", 1, 1)
     assert told(directory, "nobody", "call", "shop.add")[1].endswith(
-        f"; call it as root or as {pwd.getpwuid(1).pw_name}\n"
+        f"; run this command as root or as {pwd.getpwuid(1).pw_name}\n"
     )
 
 
@@ -156,4 +156,4 @@ def test_nobody_sees_a_traceback(directory: Path, verb: str, closed: str) -> Non
     assert code in (0, 1, 2, 69, 73, 76, 78)
     if verb == "reload" and closed in ("run", "run/supervisord.lock", "everything"):
         assert code == 69
-        assert said.endswith(f"run it as root or as {pwd.getpwuid(1).pw_name}\n")
+        assert said.endswith(f"run this command as root or as {pwd.getpwuid(1).pw_name}\n")

@@ -200,7 +200,7 @@ def test_a_start_after_which_not_all_is_ready(
     out, err = capsys.readouterr()
     assert out.startswith("started in ")
     assert err == (
-        f"not every program is ready, and they keep trying: {late}; see warren status\n"
+        f"not every program is ready; each of them tries again: {late}; see warren status\n"
         if late
         else ""
     )

@@ -56,7 +56,7 @@ def test_a_module_that_takes_long_is_named(config: Path, tmp_path: Path, of_root
         assert out.read().startswith(b'{"ok": true')
     lines = told.read_text(encoding="utf-8").splitlines()
     (line,) = [line for line in lines if "takes long" in line]
-    until_when = r"; it is waited for until \d\d:\d\d:\d\d" if of_root else ""
+    until_when = r"; the command waits until \d\d:\d\d:\d\d" if of_root else ""
     assert re.fullmatch(f"check: the import of slow takes long{until_when}", line)
 
 

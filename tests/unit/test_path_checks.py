@@ -270,5 +270,5 @@ def test_check_by_a_reader(open_path: Path) -> None:
     os.chown(state, 1, 1)
     assert as_nobody(act) == 0
     assert told.read_text(encoding="utf-8").startswith(
-        "not checked: whether the suite may write to its directories; call it as"
+        "not checked: whether the suite may write to its directories; to check that, run "
     )

@@ -1,7 +1,7 @@
 """The command `warren`: its global options, its verbs, and its exit code after a failure.
 
-Modules that only a failure needs are imported at the failure, because monitors call `warren health`
-again and again.
+Modules that only a failure needs are imported when a command fails: monitors call `warren health`
+again and again, and the command must start fast.
 """
 
 from __future__ import annotations
@@ -19,9 +19,9 @@ from warren.config import DEFAULT_DIRECTORY
 from warren.errors import ExitCode, WarrenError
 from warren.system.printable import printable_lines
 
-#: Each verb, with the word of its group before it where it has one, and the module and the name of
-#: its command. The module is imported when the verb is called, so that no daemon loads what only
-#: another verb needs.
+#: Each verb, with the module and the name of its command. The verb of a group begins with the word
+#: of the group. The module is imported when the verb is called, so that a daemon loads only what
+#: its own verb needs.
 VERBS = {
     "start": "warren.cli.start_stop_restart:start",
     "stop": "warren.cli.start_stop_restart:stop",
@@ -44,14 +44,14 @@ VERBS = {
 _FULL = (errno.ENOSPC, errno.EDQUOT)
 
 
-#: Options of every verb, which stand before the verb or behind it.
+#: The options of every verb. They stand before the verb or behind it.
 _GLOBAL = ("--config", "--host")
 
 
 def _global_first(arguments: list[str]) -> list[str]:
-    """Return the words with the global options before the verb, in their order.
+    """Return the words with the global options moved before the verb, in their order.
 
-    Nothing behind `--` moves. Raises UsageError for an option without its value. Pure.
+    Words behind `--` do not move. Raises UsageError for an option without its value. Pure.
     """
     end = arguments.index("--") if "--" in arguments else len(arguments)
     first: list[str] = []
@@ -75,21 +75,23 @@ def _command(verb: str) -> click.Command:
 
 
 def _unknown(word: str, words: list[str], context: click.Context) -> click.UsageError:
-    """Return the error for a word that is no verb, with the most similar one."""
+    """Return the usage error for an unknown verb. The error names the most similar verb."""
     from warren.config.values import nearest
 
     return click.UsageError(f"expected a verb, found {word!r}; {nearest(word, words)}", context)
 
 
 class WholeHelp(click.Group):
-    """A group of verbs whose help has the whole first sentence of each."""
+    """A group of verbs whose help shows the whole first sentence of each verb."""
 
     def verbs(self) -> list[str]:
         """Return the verbs of this group, as keys of VERBS."""
         return list(VERBS)
 
     def format_commands(self, ctx: click.Context, formatter: click.HelpFormatter) -> None:
-        """Write each verb with its whole first sentence, which click would cut at a line's end."""
+        """Write each verb with its whole first sentence. click would cut the sentence at a line's
+        end.
+        """
         commands = [(verb, _command(verb)) for verb in self.verbs()]
         with formatter.section("Commands"):
             formatter.write_dl(
@@ -109,13 +111,13 @@ class VerbGroup(WholeHelp):
         return [verb.partition(" ")[2] for verb in self.verbs()]
 
     def get_command(self, ctx: click.Context, cmd_name: str) -> click.Command | None:
-        """Return the command of a second word; None for an unknown one."""
+        """Return the command of a second word; None for an unknown word."""
         return _command(f"{self.name} {cmd_name}") if cmd_name in self.list_commands(ctx) else None
 
     def resolve_command(
         self, ctx: click.Context, args: list[str]
     ) -> tuple[str | None, click.Command | None, list[str]]:
-        """Return the verb that the words begin with. Raises UsageError for an unknown one."""
+        """Return the verb that the words begin with. Raises UsageError for an unknown verb."""
         if args[0] not in self.list_commands(ctx) and not args[0].startswith("-"):
             raise _unknown(args[0], self.list_commands(ctx), ctx)
         return super().resolve_command(ctx, args)
@@ -133,7 +135,10 @@ class Verbs(WholeHelp):
         return list(dict.fromkeys(verb.partition(" ")[0] for verb in VERBS))
 
     def get_command(self, ctx: click.Context, cmd_name: str) -> click.Command | None:
-        """Return the command of a verb, or the group of a first word; None for an unknown one."""
+        """Return the command of a first word; None for an unknown word.
+
+        The command is a verb, or the group of the verbs that begin with this word.
+        """
         if cmd_name in VERBS:
             return _command(cmd_name)
         if cmd_name not in self.list_commands(ctx):
@@ -145,7 +150,7 @@ class Verbs(WholeHelp):
     ) -> tuple[str | None, click.Command | None, list[str]]:
         """Return the verb that the words begin with.
 
-        Raises UsageError, with the most similar verb, when there is no such verb.
+        Raises UsageError when there is no such verb. The error names the most similar verb.
         """
         words = self.list_commands(ctx)
         if args[0] not in words and not args[0].startswith("-"):
@@ -162,8 +167,8 @@ class Verbs(WholeHelp):
     default=DEFAULT_DIRECTORY,
     show_default=True,
     show_envvar=True,
-    # The reader checks that the directory can be read, because the reader also says who may read
-    # it.
+    # The reader checks whether the directory can be read, because the reader also says who may read
+    # the directory.
     type=click.Path(path_type=Path, readable=False),
     help="Directory of warren.ini, conf.d/ and hosts/.",
 )
@@ -179,7 +184,7 @@ class Verbs(WholeHelp):
 def warren(context: click.Context, directory: Path, host: str | None) -> None:
     """Run a Celery processing queue in production: workers, beat and quota-watchdog.
 
-    It is set up in INI files.
+    INI files hold all settings.
 
     Example: warren --config /etc/warren check
     """
@@ -192,14 +197,14 @@ def main(arguments: list[str] | None = None) -> int:
     Says on stderr why the command failed.
     """
     _open_streams()
-    # This is a child of a command of root (cli/unprivileged_child.py), which shows the output on
-    # root's terminal.
+    # This process is the child of a command of root (cli/unprivileged_child.py). Root's process
+    # shows the child's output on root's terminal.
     if os.environ.pop("WARREN_TERMINAL", ""):
         sys.stdout.isatty = lambda: True  # type: ignore[method-assign]
     try:
-        # Without click's standalone mode, which would end the process with 1 for every failure.
+        # Not in click's standalone mode, which would end the process with 1 after every failure.
         code = warren.main(args=arguments, prog_name="warren", standalone_mode=False)
-        sys.stdout.flush()  # at exit it would be too late to report that the disk is full
+        sys.stdout.flush()  # now: at exit it is too late to report that the disk is full
         return code if isinstance(code, int) else ExitCode.OK
     except WarrenError as error:
         _say(f"{error}\n")
@@ -225,10 +230,10 @@ def main(arguments: list[str] | None = None) -> int:
 
 
 def _open_streams() -> None:
-    """Open those of the three standard streams that the caller has closed.
+    """Open each of the three standard streams that the caller has closed.
 
-    Else the next file that is opened would get the stream's number, and output would be written to
-    it.
+    Otherwise the next file that is opened would get the number of the stream, and output would be
+    written to that file.
     """
     for number, name, mode in ((0, "stdin", "r"), (1, "stdout", "w"), (2, "stderr", "w")):
         if getattr(sys, name) is None:
@@ -241,14 +246,14 @@ def _open_streams() -> None:
 
 
 def _say(text: str) -> None:
-    # Imported here: monitors call `warren health` each cycle, which mostly has nothing to mask.
+    # Imported here: monitors call `warren health` each cycle, and mostly there is nothing to mask.
     from warren.redaction.masker import redact
 
     click.echo(printable_lines(redact(text)), err=True, nl=False)
 
 
 def _say_usage(error: click.ClickException) -> None:
-    """Print click's message of a usage error, without secrets that the command line may hold."""
+    """Print click's message of a usage error, without the secrets of the command line."""
     from io import StringIO
 
     said = StringIO()
@@ -257,5 +262,5 @@ def _say_usage(error: click.ClickException) -> None:
 
 
 def _drop_output() -> None:
-    """Drop output that could not be written: Python would try again at exit and report an error."""
+    """Drop output that could not be written: at exit Python would try again and report an error."""
     os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())

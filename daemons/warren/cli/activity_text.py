@@ -10,7 +10,8 @@ from warren.health.finding import span
 from warren.status.condition import Condition
 from warren.status.status_file import now
 
-#: Characters of a line: what 80 columns leave beside the program's name, state and process number.
+#: Characters of a line: so many of 80 columns are left beside the program's name, state and process
+#: number.
 LINE = 43
 #: The counts of a worker since its start, each with the word that is shown.
 _COUNTS = (
@@ -19,7 +20,7 @@ _COUNTS = (
     ("succeeded", "succeeded"),
     ("failed", "failed"),
 )
-#: The details that a line of their own says in words.
+#: The details that have their own lines, in words.
 _TOLD = {
     "queues",
     "paused",
@@ -89,14 +90,17 @@ def _beat(said: dict[str, Any]) -> Iterator[str]:
 
 
 def _others(said: dict[str, Any]) -> Iterator[str]:
-    """Yield the details that another version of a daemon adds, unchanged."""
+    """Yield, unchanged, the details that this version does not know."""
     for name, value in said.items():
         if name not in _TOLD and value not in (None, [], {}):
             yield named(f"{name}:", value) if isinstance(value, list) else f"{name} {value}"
 
 
 def named(name: str, entries: list[Any]) -> str:
-    """Return the entries, with commas between, that fit a line, and the number of the others."""
+    """Return the entries that fit a line, with commas between.
+
+    The text ends with the number of the entries that did not fit.
+    """
     line = f"{name} "
     for number, entry in enumerate(map(str, entries)):
         longer = f"{line}{', ' if number else ''}{entry}"

@@ -1,4 +1,4 @@
-"""The options that all daemons' verbs have for hosts without systemd: --detach, --stop, --user."""
+"""The options --detach, --stop and --user of all daemons' verbs, for hosts without systemd."""
 
 from __future__ import annotations
 
@@ -21,12 +21,16 @@ from warren.system.lock_holder import handle_of_holder
 
 Verb = TypeVar("Verb", bound=Callable[..., Any])
 
-#: Milliseconds between updates of the progress line of --stop; the daemon's end is noticed at once.
+#: Milliseconds between two updates of the progress line of --stop. The end of the daemon is noticed
+#: at once.
 _STEP_MS = 500
 
 
 def background(verb: Verb) -> Verb:
-    """Add the options to a verb, which gets `user` and passes the others to `Background.run`."""
+    """Add the options to a verb.
+
+    The verb gets `user`, and passes the other options to `Background.run`.
+    """
     for option in (
         click.option(
             "--user",
@@ -35,9 +39,9 @@ def background(verb: Verb) -> Verb:
             help="As root: become this user, for good, before anything else.",
         ),
         click.option(
-            "--stop", is_flag=True, help="Ask the running daemon to end, and wait until it has."
+            "--stop", is_flag=True, help="Ask the running daemon to end, and wait for its end."
         ),
-        # The daemon is already in the background, and has restarted itself there.
+        # The daemon is already in the background: it has restarted itself with this option.
         click.option("--detached", is_flag=True, hidden=True),
         click.option(
             "--detach",
@@ -51,10 +55,10 @@ def background(verb: Verb) -> Verb:
 
 @dataclass(frozen=True)
 class Background:
-    """What a verb runs, and with which files.
+    """What a verb runs, and which files it uses.
 
-    `verb` holds the words after `warren`; `program` is its name in files. `expected` names the
-    programs whose heartbeats make it ready; `timeout` is the seconds that its end may take.
+    verb: the words after `warren`. program: the name of the verb in file names. expected: the
+    programs whose heartbeats make the verb ready. timeout: the seconds that the end may take.
     """
 
     settings: Settings
@@ -66,7 +70,10 @@ class Background:
     def run(
         self, start: Callable[[], ExitCode], *, detach: bool, detached: bool, stop: bool
     ) -> NoReturn:
-        """Do what the options ask for, and exit with the code of that, or of `start`."""
+        """Do what the options ask for, and exit.
+
+        The exit code is that of --detach or --stop, else the code that `start` returns.
+        """
         if detach and stop:
             raise click.UsageError("expected one of --detach and --stop, found both")
         if stop:
@@ -101,18 +108,20 @@ def _stop(lock: Path, program: str, timeout: float) -> str:
         return f"{program} has ended"
     except OSError as error:
         raise WarrenError(
-            f"cannot ask who holds {lock}: {error.strerror}; run it as the user of the suite"
+            f"cannot ask who holds {lock}: {error.strerror}; run this command as the suite's user"
         ) from error
     if not pid:
         return f"{program} does not run"
     if process < 0:
-        raise WarrenError(f"{lock} is held by a process of another container; stop it there")
+        raise WarrenError(
+            f"{lock} is held by a process of another container; stop the daemon in that container"
+        )
     try:
         signal.pidfd_send_signal(process, signal.SIGTERM)
     except PermissionError:
         raise WarrenError(
-            f"cannot stop {program}, process {pid}: permission denied; call it as its user or as "
-            "root"
+            f"cannot stop {program}, process {pid}: permission denied; run this command as the "
+            "user of that process or as root"
         ) from None
     waiting = select.poll()
     waiting.register(process, select.POLLIN)

@@ -1,4 +1,4 @@
-"""`warren broker init`: the broker of this host made ready for the suite."""
+"""`warren broker init`: prepares the broker of this host for the suite."""
 
 from __future__ import annotations
 
@@ -34,7 +34,7 @@ def _name(context: click.Context, parameter: click.Parameter, value: str) -> str
     )
 
 
-# The name of a verb in a group is both words: cli/privileges.py decides by it.
+# The name of a verb in a group is both words: cli/privileges.py decides by this name.
 @click.command("broker init", cls=Verb)
 @click.option(
     "--vhost", default="warren", show_default=True, callback=_name, help="The virtual host."
@@ -59,20 +59,19 @@ def init(
     dry_run: bool,
     as_json: bool,
 ) -> int:
-    """Set up the RabbitMQ of this host for the suite; on Redis, tell what is wrong.
+    """Set up the RabbitMQ of this host for the suite; for a Redis, report what is wrong.
 
-    Type it as root on the host of the broker. It makes a virtual host, a user with a generated
-    password and permissions there alone, writes the URL to the file that [broker] url_file names
-    (secrets/broker-url, if it names none), and deletes the user guest. It warns of limits of
-    RabbitMQ that lose or repeat tasks, with the remedies. The command may be repeated; a step that
-    fails undoes what this run has made.
+    Type the command as root on the host of the broker. The command makes a virtual host, a user
+    with a generated password, and permissions for this virtual host alone. It writes the URL to the
+    file that [broker] url_file names (without this option: secrets/broker-url). It deletes the user
+    guest. It warns of limits of RabbitMQ that lose or repeat tasks, with the remedies. The command
+    may be repeated. When a step fails, everything that this run has made is undone.
 
-    Where the URL is of Redis nothing is changed: the command looks at user, persistence and
-    eviction.
+    If the URL is of Redis, nothing is changed: the command looks at user, persistence and eviction.
 
     Exit codes: 0 done, or nothing was to do, 1 a step failed and was undone, or Redis needs a
-    change, 69 there is no RabbitMQ here or it does not answer, 73 a file cannot be written, 78 the
-    configuration is wrong.
+    change, 69 there is no RabbitMQ on this host or it does not answer, 73 a file cannot be written,
+    78 the configuration is wrong.
 
     Example: warren broker init --dry-run
     """
@@ -104,7 +103,7 @@ def init(
 
 
 class Shown:
-    """The output of the command: a line for each step at once, or one JSON object at the end."""
+    """The output of the command: one line for each step at once, or one JSON object at the end."""
 
     def __init__(self, as_json: bool) -> None:
         self._as_json = as_json
@@ -146,7 +145,10 @@ class Shown:
 
 
 def _owner(directory: Path, host: str | None) -> User:
-    """Return the suite's user. Raises WarrenError where root must not obey the settings."""
+    """Return the suite's user.
+
+    Raises WarrenError when another user may change the settings: root must not obey such settings.
+    """
     if os.geteuid() != 0:
         return user_of(os.geteuid())
     if decider := trust.decider_of_settings(directory, host or short_host()):

@@ -29,7 +29,7 @@ from warren.errors import ConfigError, ExitCode, Unavailable
 from warren.redaction.masker import redact
 from warren.system.printable import printable
 
-#: The errors that libraries raise for options of the broker or the results that are unusable.
+#: The errors that libraries raise for unusable options of the broker or the results.
 _BROKEN = (ValueError, TypeError, KeyError, ImproperlyConfigured)
 
 
@@ -81,14 +81,14 @@ def call(
     wait: float | None,
     as_json: bool,
 ) -> None:
-    """Send TASK with ARGUMENTS (each JSON, or a text) and print its id.
+    """Send TASK with ARGUMENTS (each JSON, or a text) and print the id of the task.
 
-    The task's code need not be on this host: the task is sent by its name. A name that none of this
-    host's [app] modules has is sent as well, with a note on stderr. Put arguments that begin with a
-    dash behind --, as in: warren call --wait 10s shop.add -- -1 2
+    The task's code need not be on this host: the task is sent by its name. When none of this host's
+    [app] modules has the name, the task is sent as well, with a note on stderr. Put arguments that
+    begin with a dash behind --, as in: warren call --wait 10s shop.add -- -1 2
 
     Exit codes: 0 sent (with --wait: succeeded), 1 the task failed or took longer, 65 its result
-    cannot be read, 69 the broker did not take it.
+    cannot be read, 69 the broker did not take the task.
 
     Example: warren call warren.demo.add 2 2 --wait 10s
     """
@@ -119,10 +119,10 @@ def call(
 
 
 def _options(given: dict[str, Any]) -> dict[str, Any]:
-    """Return the options of the sending."""
+    """Return the options with which the task is sent."""
     names = ("queue", "routing_key", "countdown", "eta")
     chosen = {name: given[name] for name in names if given[name] is not None}
-    # A result that no caller waits for would stay in a queue of its own until it expires.
+    # Each result has a queue of its own, and without a reader the queue stays until it expires.
     return chosen if given["wait"] is not None else {**chosen, "ignore_result": True}
 
 
@@ -168,19 +168,23 @@ def _check_queue(settings: Settings, queue: str | None) -> None:
 
 
 def _queue(settings: Settings, task: str, queue: str | None, routing_key: str | None) -> str:
-    """Return the queue that the task was sent to, by the settings; of several queues, the first."""
+    """Return the queue that the task was sent to, by the settings.
+
+    Returns the first queue when a routing key leads to several queues.
+    """
     by_key = queues_of(settings, routing_key) if routing_key else []
     return next(iter(by_key), queue or settings.queue_of(task))
 
 
 def _doubt(app: Celery, settings: Settings, task: str, wait: float | None = None) -> str:
-    """Return what to print for a task that none of this host's modules has.
+    """Return the note for a task that none of this host's modules has.
 
-    Empty when this host has no modules, or does not have their code.
+    Returns an empty text when a module has the task, and when this host has no modules or lacks
+    their code.
     """
     set_variables(settings)
     try:
-        # Text that a module prints at its import is not part of this command's output.
+        # A module may print text at its import, and that text is not output of this command.
         with redirect_stdout(sys.stderr), importing("call", TIMEOUT + (wait or 0.0)) as begins:
             app = make_app(settings, begins) if settings.app.celery else app
             import_tasks(app, settings, begins)
@@ -191,8 +195,8 @@ def _doubt(app: Celery, settings: Settings, task: str, wait: float | None = None
         return ""
     hint = values.nearest(task, [name for name in app.tasks if not name.startswith("celery.")])
     found = (
-        f"{task}: expected a task of [app] modules, found none of that name; sent all the same, "
-        "for another host may have it"
+        f"{task}: expected a task of [app] modules, found none of that name; the task was sent "
+        "all the same, because another host may have it"
     )
     return f"{found}; {hint}" if hint else found
 
@@ -216,14 +220,17 @@ def _errors_of_both(app: Celery) -> tuple[type[Exception], ...]:
 
 @contextmanager
 def told(app: Celery, settings: Settings) -> Iterator[None]:
-    """Convert errors of broker and results to Unavailable, with the origin of the broker's URL."""
+    """Convert errors of broker and results to Unavailable.
+
+    The error names the origin of the broker's URL.
+    """
     try:
         yield
     except (NoRoute, Unreadable):
         raise
     except Unavailable as error:
         connection = app.connection_for_write()
-        # kombu's own text shows a mask even where there is no password, and takes a password
+        # kombu's own text masks a password that is not there, and takes the password of a URL
         # without a user for the user.
         told = str(error).replace(
             connection.as_uri(), redact(connection.as_uri(include_password=True))

@@ -1,4 +1,7 @@
-"""The supervision of a child of a root command: passes its output to root, and signals to it."""
+"""The supervision of a child of a root command.
+
+Passes the child's output on to root, and root's signals on to the child.
+"""
 
 from __future__ import annotations
 
@@ -23,19 +26,19 @@ _PASSED_ON = (
     signal.SIGUSR1,
     signal.SIGUSR2,
 )
-#: Seconds between two checks whether a silent child was stopped (SIGSTOP).
+#: Seconds between two checks whether a silent child has been stopped (SIGSTOP).
 _GLANCE = 1.0
-#: Seconds that a child has to end after SIGTERM, and after Ctrl-C.
+#: Seconds that a child has to end after SIGTERM, and the same after Ctrl-C.
 _END = 5.0
-#: Seconds that a daemon has to end after the second Ctrl-C: more than twice the time that its tasks
-#: have to clean up.
+#: Seconds that a daemon has to end after the second Ctrl-C: more than twice the seconds that its
+#: tasks have to clean up.
 _HURRY = 15.0
-#: Bytes of one block, of the largest pipe (pipe(7)), and of the largest output that is kept.
+#: Bytes of one block, of the largest pipe (pipe(7)), and of the largest kept output.
 _BLOCK, _FULL_PIPE, _LARGEST = 1 << 16, 1 << 20, 1 << 24
 
 
 class Kept:
-    """The output of a child that root's process reads itself, up to a limit."""
+    """The output of a child, up to a limit, that root's process reads for itself."""
 
     def __init__(self) -> None:
         self.text = bytearray()
@@ -46,11 +49,11 @@ class Kept:
             self.text += data
 
     def end(self) -> None:
-        """Do nothing: no output is held back."""
+        """Do nothing, because `write` holds no output back."""
 
 
 class Shown:
-    """The output of a child for people, which is passed on as plain text."""
+    """The output of a child that is shown to people as plain text."""
 
     def __init__(self, stream: TextIO | None) -> None:
         self._out = getattr(stream, "buffer", None)  # None: the caller has closed the stream
@@ -81,7 +84,8 @@ class Followed:
         self._deadline = None if timeout is None else time.monotonic() + timeout
         self._daemon = daemon
         self._interrupted = False
-        self._kill_at = math.inf  # when the child is killed, if it has ignored Ctrl-C
+        # The time (monotonic) at which the child is killed, after a Ctrl-C that it ignores.
+        self._kill_at = math.inf
         self._handle = os.pidfd_open(process.pid)
 
     def show(self, out: Any, err: Any) -> int:
@@ -117,7 +121,7 @@ class Followed:
                 if time.monotonic() > self._kill_at:
                     self._send(signal.SIGKILL)
         # Processes that the child has started may hold the pipes without end. So the output ends
-        # with the child itself, except for what the pipes still contain.
+        # when the child ends, except for what the pipes still contain.
         for pipe, out in streams.items():
             for _ in range(_FULL_PIPE // _BLOCK):
                 if not _passed(pipe, out):
@@ -125,34 +129,34 @@ class Followed:
             out.end()
 
     def _wake(self) -> None:
-        """Continue the child when a process of its user has stopped it (SIGSTOP).
+        """Continue the child when it was stopped (SIGSTOP) by a process of its user.
 
-        The child has no terminal, so no operator can have meant to stop it.
+        The child has no terminal, so no operator can have stopped it on purpose.
         """
         with suppress(ChildProcessError, ProcessLookupError):  # the child has ended
             if os.waitid(os.P_PID, self._process.pid, os.WSTOPPED | os.WNOHANG) is not None:
                 signal.pidfd_send_signal(self._handle, signal.SIGCONT)
 
     def _left(self) -> float:
-        """Return the seconds that the child still has. Raises WarrenError when there are none."""
+        """Return the seconds that the child still has. Raises WarrenError when no time is left."""
         left = math.inf if self._deadline is None else self._deadline - time.monotonic()
         if left <= 0:
-            text = f"the command was ended, for it took longer than {self._timeout:g} s"
+            text = f"the command was ended, because it took longer than {self._timeout:g} s"
             raise WarrenError(f"{text}; does a task module hang while it is imported?")
         return left
 
     def _pass_on(self, number: int, frame: FrameType | None) -> None:
         """Pass a signal on to the child.
 
-        A child that ignores Ctrl-C is killed soon after it, or at the second Ctrl-C. A daemon,
-        which may drain its tasks, is killed soon after the second Ctrl-C.
+        A child that ignores Ctrl-C is killed soon after the first Ctrl-C, or at the second. A
+        daemon may drain its tasks, so it is killed only soon after the second Ctrl-C.
         """
         if number == signal.SIGINT:
             again, self._interrupted = self._interrupted, True
             if again and not (self._daemon and self._kill_at == math.inf):
                 number = signal.SIGKILL
             elif again or not self._daemon:
-                # At the second Ctrl-C a daemon requeues its tasks, which takes some seconds.
+                # At the second Ctrl-C a daemon requeues its tasks. This takes some seconds.
                 self._kill_at = time.monotonic() + (_HURRY if again else _END)
         self._send(number)
 
@@ -161,9 +165,9 @@ class Followed:
             signal.pidfd_send_signal(self._handle, number)
 
     def _end(self) -> None:
-        """End the child if it still runs, and the processes that it has left in its session.
+        """End the child if it still runs, and the processes that are left in its session.
 
-        The child's process number belongs to the child until it is waited for.
+        The child's process number cannot be another process's before the child is waited for.
         """
         for pipe in (self._process.stdout, self._process.stderr):
             if pipe is not None:

@@ -20,9 +20,9 @@ from warren.system.users import user_name
 def writable_code(settings: Settings) -> list[str]:
     """Return a sentence for each file and directory of imported modules that others may write to.
 
-    "Others" means everybody. Where root called this command it also means the suite's own user, and
-    where the suite runs as root every owner but root. A developer who calls this owns the code, and
-    is not warned of that.
+    "Others" always includes everybody. When root called this command, "others" includes the suite's
+    own user; when the suite runs as root, it includes every owner but root. A developer who calls
+    this command owns the code, and is not warned of that.
     """
     found: list[str] = []
     for path in _paths(settings):
@@ -33,16 +33,17 @@ def writable_code(settings: Settings) -> list[str]:
         who = _writers(status)
         if who:
             found.append(
-                f"{path} may be written to by {who}, whose code then runs as the suite; chown "
+                f"{path} may be written to by {who}, and the suite then runs that code; chown "
                 f"root {path}, chmod go-w"
             )
     return found
 
 
 def _writers(status: os.stat_result) -> str:
-    """Return the users who may write there, besides root and an owner who may; else empty.
+    """Return who else may write there; empty when nobody else may.
 
-    Only the owner and the mode count, although the unit may forbid writing in addition.
+    Root may always write, and so may an owner who is trusted. Only the owner and the mode count,
+    even if the unit forbids writing in addition.
     """
     if status.st_mode & stat.S_IWOTH and not status.st_mode & stat.S_ISVTX:
         return "everybody"

@@ -1,4 +1,4 @@
-"""`warren check` and `warren show-config`: check and show the INI files without any daemon."""
+"""`warren check` and `warren show-config`: they check and show the INI files without any daemon."""
 
 from __future__ import annotations
 
@@ -42,17 +42,18 @@ _JSON = click.option("--json", "as_json", is_flag=True, help="Print one JSON obj
 def check(context: click.Context, as_json: bool) -> int:
     """Check the configuration of this host, with its task modules and supervisord's own files.
 
-    Prints every problem at once, each with its file and line, and ends with 78; or prints one line
-    that says what was found, and ends with 0. What is valid but probably not meant is a warning on
-    stderr, and not a problem: more processes than the host has memory for, a file in hosts/ that is
-    almost named after this host, a Celery app that a task module makes, a `rate_limit` or `Request`
-    that a task sets, a receiver of a signal that is never sent, a quota that would admit no call
-    for a while. Code that the suite's user or everybody may write to is a warning as well.
+    Prints every problem at once, each with its file and line, and ends with 78. Without a problem
+    prints one line that says what was found, and ends with 0. A setting that is valid but probably
+    a mistake is a warning on stderr, and not a problem: more processes than the host has memory
+    for, a file in hosts/ that is almost named after this host, a Celery app that a task module
+    makes, a `rate_limit` or `Request` that a task sets, a receiver of a signal that is never sent,
+    a quota that would admit no call for a while. Code that the suite's user or everybody may write
+    to is a warning as well.
 
-    Starts nothing and does not ask the broker. Run as a user other than root and the suite's user,
-    it skips the check of write permissions, says so, and ends with the exit code of the other
-    checks. Run as root, it checks as the suite's user, in a sandbox like the unit's, because root
-    may read more than the suite.
+    Starts nothing and does not ask the broker. A user other than root and the suite's user cannot
+    check write permissions: the command then says that it skips this check, and ends with the exit
+    code of the other checks. For root the command checks as the suite's user, in a sandbox like the
+    unit's, because root may read more than the suite.
 
     Example: warren check
     """
@@ -77,12 +78,12 @@ def check(context: click.Context, as_json: bool) -> int:
 def _tell_valid(
     context: click.Context, settings: Settings, warnings: list[str], as_json: bool
 ) -> None:
-    """Print what valid settings hold, and which check was skipped."""
+    """Print a summary of valid settings, their warnings, and the check that was skipped."""
     counts = _counts(settings)
     if owner := suite_of_another(settings):
         click.echo(
-            "not checked: whether the suite may write to its directories; call it as root or "
-            f"as {owner} for that",
+            "not checked: whether the suite may write to its directories; to check that, run this "
+            f"command as root or as {owner}",
             err=True,
         )
     if as_json:
@@ -105,8 +106,8 @@ def _tell_valid(
 def show_config(context: click.Context, as_json: bool) -> int:
     """Show the configuration of this host as merged from all its files, with every value's origin.
 
-    Prints a line for each value, as an INI file would hold it, with the section before the value
-    and the origin after it. Passwords are masked.
+    Prints a line for each value, as an INI file would hold it. The section stands before the value,
+    and the origin behind it. Passwords are masked.
 
     Example: warren --host laptop show-config | grep limit
     """
@@ -124,7 +125,7 @@ def show_config(context: click.Context, as_json: bool) -> int:
         return ExitCode.OK
     for entry in entries(settings):
         origin = str(entry.origin).removeprefix(f"{settings.directory}/")
-        # Without columns, because one long value would make every line long. Each value is on one
+        # Not in columns, because one long value would make every line long. Each value is on one
         # line, so that grep finds it.
         line = f"[{entry.section}] {entry.option} = {entry.value}".rstrip()
         click.echo(f"{printable(line)}  {click.style(printable(f'; {origin}'), dim=True)}")
@@ -132,9 +133,9 @@ def show_config(context: click.Context, as_json: bool) -> int:
 
 
 def _surroundings(settings: Settings, problems: Sequence[Problem]) -> Iterator[Problem]:
-    """Yield the problems of directories, supervisord's files and task modules.
+    """Yield the problems of directories, of supervisord's files and of task modules.
 
-    `problems` holds those of the settings themselves.
+    problems: the problems of the settings themselves, which this function does not repeat.
     """
     # Loads supervisor, which show-config does not need.
     from warren.supervise.programs.supervisor_files import check_files
@@ -155,13 +156,13 @@ def _surroundings(settings: Settings, problems: Sequence[Problem]) -> Iterator[P
             problem for problem in check_directories(settings) if problem.option not in wrong
         )
     looks: list[Callable[[], None]] = [lambda: check_files(settings)]
-    # A directory or module that is misspelt in the INI files is reported there, and not again for
-    # each task that is missing because of it.
+    # A misspelt directory or module is reported once, with its INI line. Without it tasks are
+    # missing too, and this is not reported for each of them.
     if not problems or ((settings.app.modules or settings.app.celery) and not wrong & {"", "path"}):
         looks.append(lambda: _import(settings))
     for look in looks:
         try:
-            # Text that a module prints at its import is not part of this command's output.
+            # A module may print text at its import, and that text is not output of this command.
             with redirect_stdout(sys.stderr):
                 look()
         except ConfigError as error:
@@ -179,9 +180,9 @@ def _import(settings: Settings) -> None:
 
 
 def _warnings(settings: Settings) -> list[str]:
-    """Return a warning for each setting that is valid but probably not meant.
+    """Return a warning for each setting that is valid but probably a mistake.
 
-    The caller has imported the task modules that can be imported.
+    The caller has imported every task module that can be imported.
     """
     from warren.app.project_app import overridden
     from warren.quotas.edit_cost import pauses

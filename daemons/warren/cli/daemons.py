@@ -18,7 +18,10 @@ from warren.supervise.programs.render import STOP_MARGIN
 
 
 def _told(start: Callable[[Settings], ExitCode], settings: Settings) -> ExitCode:
-    """Run a daemon; log the error that ended it as well, once logging is configured."""
+    """Run a daemon.
+
+    When logging is configured already, an error that ends the daemon is also logged.
+    """
     try:
         return start(settings)
     except WarrenError as error:
@@ -37,10 +40,10 @@ def _told(start: Callable[[Settings], ExitCode], settings: Settings) -> ExitCode
 def worker(context: click.Context, /, name: str, user: str, **how: bool) -> None:
     """Run the worker NAME of the settings, [worker:NAME].
 
-    It runs in the foreground or, with --detach, in the background.
+    Runs in the foreground or, with --detach, in the background.
 
-    SIGTERM: take nothing more, let running tasks finish within stop_timeout, requeue the rest.
-    SIGHUP: read the settings again. SIGUSR1: log what it is doing.
+    SIGTERM: take no more messages, let running tasks finish within stop_timeout, requeue the rest.
+    SIGHUP: read the settings again. SIGUSR1: log what the worker is doing.
 
     Example: warren worker crawl
     """
@@ -65,9 +68,9 @@ def worker(context: click.Context, /, name: str, user: str, **how: bool) -> None
 def beat(context: click.Context, /, user: str, **how: bool) -> None:
     """Run beat, which sends the tasks of the schedule entries.
 
-    It runs in the foreground or, with --detach, in the background.
+    Runs in the foreground or, with --detach, in the background.
 
-    SIGTERM: stop. SIGHUP: read the settings again. SIGUSR1: log what it is doing.
+    SIGTERM: stop. SIGHUP: read the settings again. SIGUSR1: log what beat is doing.
 
     Example: warren beat
     """
@@ -90,9 +93,9 @@ def beat(context: click.Context, /, user: str, **how: bool) -> None:
 def quota_watchdog(context: click.Context, /, user: str, **how: bool) -> None:
     """Run the watchdog of this host's quotas.
 
-    It runs in the foreground or, with --detach, in the background.
+    Runs in the foreground or, with --detach, in the background.
 
-    SIGTERM: stop. SIGHUP: read the settings again. SIGUSR1: log what it is doing.
+    SIGTERM: stop. SIGHUP: read the settings again. SIGUSR1: log what the watchdog is doing.
 
     Example: warren quota-watchdog
     """

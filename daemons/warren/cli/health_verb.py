@@ -1,4 +1,4 @@
-"""`warren health`: one line and an exit code for monitors, made from files only."""
+"""`warren health`: one line and an exit code for monitors. Only files are read."""
 
 from __future__ import annotations
 
@@ -32,8 +32,8 @@ def health(context: click.Context, check: str | None, as_json: bool) -> None:
     checks = [check] if check else CHECKS
     try:
         # Root's rights are given up in this process: a second process would double the cost, and
-        # monitors ask often. This is safe, because the code below runs only Warren's code and reads
-        # only regular files.
+        # monitors call often. This is safe, because the code below runs only Warren's own code and
+        # reads only regular files.
         drop(context.obj)
         places = directories_of(**context.obj)
         found = judge(look(places.run, (places.state, places.log)), checks)

@@ -1,4 +1,4 @@
-"""A message about the task module that a command waits for, when its import takes long."""
+"""A message for an operator who waits for the import of a task module that takes long."""
 
 from __future__ import annotations
 
@@ -22,9 +22,11 @@ TIMEOUT = 120.0
 def importing(verb: str, timeout: float = TIMEOUT) -> Iterator[Callable[[str], None]]:
     """Return a context in which task modules are imported.
 
-    Call the function that the context returns with the name of each module, before its import. A
-    thread prints a line on stderr for a module that takes long, because the import itself is code
-    of others and prints nothing. `timeout` is the seconds that root waits.
+    The context returns a function. Call the function with the name of each module, before the
+    module's import. While an import takes long, a thread prints a line on stderr, because the
+    import itself runs foreign code and prints nothing.
+
+    timeout: the seconds that root waits for all imports.
     """
     end, timer = time.time() + timeout, threading.Timer(0, str)
 
@@ -42,10 +44,11 @@ def importing(verb: str, timeout: float = TIMEOUT) -> Iterator[Callable[[str], N
 
 
 def _tell(verb: str, module: str, end: float) -> None:
-    # After the timeout root ends its child (unprivileged_child.py). Other users have no limit.
+    # After the timeout root ends its child (unprivileged_child.py). Other users wait without a
+    # limit.
     limited = "WARREN_FOR_ROOT" in os.environ
     until = (
-        f"; it is waited for until {time.strftime('%H:%M:%S', time.localtime(end))}"
+        f"; the command waits until {time.strftime('%H:%M:%S', time.localtime(end))}"
         if limited
         else ""
     )

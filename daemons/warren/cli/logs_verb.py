@@ -31,12 +31,12 @@ from warren.status import programs_file
 from warren.supervise.programs.render import daemons
 from warren.system.printable import printable
 
-#: The daemons that log, each to a file of its own. The programs are these, and one for each worker.
+#: The daemons that log, each to its own file. The programs are these daemons and each worker.
 DAEMONS = ("worker", "beat", "quota-watchdog", "supervisord")
 #: Seconds between two checks of --follow for new lines.
 LOOK = 0.2
-#: The number of older lines that --follow shows first when no other option limits them, and the age
-#: of the files that they are read from: an operator who wants to see what happens now must not wait
+#: What --follow shows first when no other option limits the older lines: this many lines, from
+#: files of at most this age (seconds). An operator who wants to see what happens now must not wait
 #: until weeks of rotated files are read.
 ABOVE, RECENT = 10, timedelta(hours=1)
 
@@ -73,7 +73,7 @@ class _TaskId(click.ParamType[str]):
     name = "id"
 
     def convert(self, value: Any, param: click.Parameter | None, ctx: click.Context | None) -> str:
-        """Return a task id, or enough of its beginning. Fails with a usage error."""
+        """Return a task id or a long enough beginning of an id. Fails with a usage error."""
         if len(value) < SHORT_ID:
             self.fail(
                 f"expected the id of a task, or at least its first {SHORT_ID} characters, "
@@ -150,15 +150,15 @@ def logs(
 ) -> None:
     """Show the logs of all daemons by time: current and rotated files, compressed ones too.
 
-    On a terminal each line is formatted for people, with local times; in a pipe it is the JSON that
-    was written. With --task the lines tell in words what happened to the task, and to all tasks
-    that it started. Text that a program prints without logging is not shown: it is in log_dir, in
-    PROGRAM.out.
+    On a terminal each line is formatted for people, with local times; in a pipe each line is the
+    JSON that was written. With --task the lines tell in words what happened to the task, and to all
+    tasks that it started. Text that a program prints without logging is not shown: PROGRAM.out in
+    log_dir has that text.
 
     Example: warren logs --task 6f1c2a9e --since 1h
     """
     if story and not task:
-        raise click.UsageError("--story: expected --task ID beside it, found none")
+        raise click.UsageError("--story: expected --task ID beside it, found no --task")
     bounds = (moment(each) if each else b"" for each in (since, until))
     asked = Selection(task or "", daemon or "", level or "", *bounds)
     searched = directories or _directories(context)
@@ -172,7 +172,7 @@ def logs(
     reader = Reader(searched, asked, opened_since.timestamp() if opened_since else 0.0)
     try:
         write(reader.there() if lines is None else reader.last(lines))
-        # Checked only now, because a program that is gone may still have lines.
+        # The name is checked only now: a program that no longer exists may still have lines.
         if daemon and not reader.found:
             _refuse_unknown(daemon, None if directories else _settings(context))
         while follow:
@@ -190,20 +190,21 @@ def logs(
 def _tell_nothing_found(task: str | None, searched: Sequence[Path]) -> None:
     where = ", ".join(map(str, searched))
     unknown = (
-        f"nothing is known of task {task} in {where}: no worker of its host has begun with it, "
+        f"nothing is known of task {task} in {where}: no worker of this host has begun the task, "
         "or its lines are gone"
     )
     click.echo(printable(unknown) if task else f"no matching lines in {where}", err=True)
 
 
 def _directories(context: click.Context) -> tuple[Path, ...]:
-    # Only the directory is read from the settings: a user who may read the logs, such as a member
-    # of the group, may not read the secrets; and wrong settings are a reason to look into the logs.
+    # Only the directory is read from the settings. A user who may read the logs, such as a member
+    # of the group, may not read the secrets. And settings that are wrong are a reason to read the
+    # logs.
     return (named_directories(context.obj["directory"].absolute(), context.obj["host"]).log,)
 
 
 def _settings(context: click.Context) -> Settings | None:
-    """Return the settings; None when they are wrong, or this user may not read all of them."""
+    """Return the settings; None when they are wrong or this user may not read all files."""
     try:
         return load(**context.obj)
     except ConfigError:
@@ -219,7 +220,7 @@ def _refuse_unknown(name: str, settings: Settings | None) -> None:
     if settings is not None:
         report = programs_file.read(settings.app.run_dir).report
         known += [daemon.program for daemon in daemons(settings)]
-        # also those of supervisor.d
+        # includes the programs of supervisor.d
         known += [each.program for each in report.programs] if report else []
     known = list(dict.fromkeys(known))
     if name in known or (settings is None and name.startswith("worker-")):
@@ -232,7 +233,7 @@ def _refuse_unknown(name: str, settings: Settings | None) -> None:
 
 
 def _json(lines: Iterable[Timed]) -> None:
-    """Write the lines as they are; on a terminal, write control characters as JSON escapes."""
+    """Write the lines unchanged; on a terminal, with control characters as JSON escapes."""
     for _, raw in lines:
         if sys.stdout.isatty():
             text = raw.decode(errors="replace").rstrip("\n")
@@ -249,7 +250,10 @@ def _json(lines: Iterable[Timed]) -> None:
 def _for_people(
     lines: Iterable[Timed], told: Callable[[dict[str, Any], int], Iterable[str]]
 ) -> None:
-    """Write what `told` makes of each line's fields and the terminal's width (0 in a pipe)."""
+    """Write each line as the text that `told` returns.
+
+    told: gets the line's fields and the terminal's width (0 in a pipe).
+    """
     width = shutil.get_terminal_size().columns if sys.stdout.isatty() else 0
     for _, raw in lines:
         try:

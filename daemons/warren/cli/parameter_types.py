@@ -12,7 +12,7 @@ from warren.config.units import LONGEST, Unexpected, duration
 
 
 class Moment(click.ParamType[datetime]):
-    """A time in ISO 8601 with a time zone; without the zone the time would be ambiguous."""
+    """A time in ISO 8601 with a time zone. A time without a zone would be ambiguous."""
 
     name = "time"
 
@@ -34,7 +34,7 @@ class Moment(click.ParamType[datetime]):
 
 
 class Wait(click.ParamType[float]):
-    """A duration as in the INI files; a number without a unit is seconds."""
+    """A duration as in the INI files. A number without a unit is in seconds."""
 
     name = "duration"
 

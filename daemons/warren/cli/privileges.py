@@ -1,9 +1,9 @@
-"""The user that a command of root acts as: the rule, and the only code that gives up root's rights.
+"""The user as whom a command of root acts: the rule, and the only code that gives up root's rights.
 
-Root must never work with root's rights on anything that a suite's user can write to: links, fifos,
-locks, task code, an environment. So root only talks to systemd; or it becomes the owner of the
-suite's state, permanently, before it reads anything but INI files. `way` decides; `Verb` acts, for
-every verb.
+With root's rights a command must never work on anything that a suite's user can write to: links,
+fifos, locks, task code, an environment. So a command of root either only talks to systemd, or it
+permanently becomes the owner of the suite's state before it reads anything but INI files. `way`
+decides; `Verb` acts for every verb.
 """
 
 from __future__ import annotations
@@ -23,11 +23,11 @@ from warren.errors import ConfigError, WarrenError
 from warren.system.process import hide_from_peers
 from warren.system.users import take_rights, user_name, user_of
 
-#: Verbs that only tell systemd what to do. A child that runs as the suite's owner tells them what
-#: they need to know of the suite.
+#: Verbs that only tell systemd what to do. What they need to know of the suite, they ask a child
+#: that runs as the suite's owner.
 _SYSTEMD = ("start", "stop", "restart")
-#: Verbs that change the host itself. They take the rights of the suite's owner for each file of the
-#: suite.
+#: Verbs that change the host itself. For each file of the suite they take the rights of the suite's
+#: owner.
 _HOST = ("broker init",)
 #: Verbs that run a daemon.
 _DAEMONS = ("supervise", "worker", "beat", "quota-watchdog")
@@ -38,26 +38,25 @@ class Way(Enum):
 
     HERE = auto()  # as root, in this process
     CHILD = auto()  # as the owner, in a process, a session and an environment of its own
-    # As the owner, in this process, which runs only Warren's code and shows only text that it has
-    # made printable.
+    # As the owner, in this process. The process then runs only Warren's code, and shows only text
+    # that Warren has made printable.
     DROP = auto()
-    REFUSE = auto()  # not at all: the operator has to name the user
+    REFUSE = auto()  # refuse the command: the operator has to name the user
 
 
 def way(verb: str, asked: Mapping[str, Any], owner: int, terminal: bool) -> Way:
     """Decide how a verb that root has typed continues. Pure.
 
-    `asked` holds the verb's options. `owner` is the number of the suite's user, 0 for root's own
-    suite. `terminal` says whether the command has a terminal, into which code of another user could
-    type.
+    asked: the verb's options. owner: the number of the suite's user, 0 for root's own suite.
+    terminal: whether the command has a terminal; another user's code could type into it.
     """
     if verb in _SYSTEMD and not asked.get("rolling"):
         return Way.HERE
     if verb in _HOST:
         return Way.HERE
     if verb in _DAEMONS and asked.get("user"):
-        # Without a terminal there is nothing to protect from the user: the standard streams of an
-        # init system are meant for the suite.
+        # Without a terminal the user can do no harm: the standard streams of an init system are
+        # meant for the suite.
         return Way.CHILD if terminal else Way.HERE
     if owner == 0:
         return Way.HERE
@@ -71,8 +70,8 @@ def way(verb: str, asked: Mapping[str, Any], owner: int, terminal: bool) -> Way:
 def owner_of(directory: Path, host: str | None) -> int:
     """Return the number of the user who owns the suite of these settings; 0 for root's own suite.
 
-    Root reads only INI files for that. Raises Untrusted when several users could decide the answer,
-    and when a suite of root would use directories of another user.
+    Root reads only INI files to find the user. Raises Untrusted when several users could decide the
+    answer, and when a suite of root would use directories of another user.
     """
     from warren.cli import trust
 
@@ -86,8 +85,8 @@ def owner_of(directory: Path, host: str | None) -> int:
     owner = trust.owner_of_state(directories.state)
     if owner:
         return owner
-    # Either no suite has run yet, or the directory was given to root by mistake. The unit names the
-    # user.
+    # Either no suite has run yet, or somebody has given the directory to root by mistake. The unit
+    # names the user.
     from warren.control.service import unit_user
 
     name = unit_user(directory)
@@ -101,7 +100,7 @@ def owner_of(directory: Path, host: str | None) -> int:
 def drop(context: Mapping[str, Any], paths: tuple[Path, ...] = ()) -> None:
     """Become the owner of the suite, or of `paths`, in this process and permanently.
 
-    Does nothing unless this process is root's. No process of that user may then inspect this
+    Does nothing unless this process is root's. Afterwards no process of that user may inspect this
     process or take its terminal.
     """
     if os.geteuid() != 0:
@@ -113,10 +112,10 @@ def drop(context: Mapping[str, Any], paths: tuple[Path, ...] = ()) -> None:
 
 
 class Verb(click.Command):
-    """A verb of the command line, which as root continues as `way` decides."""
+    """A verb of the command line. When root calls the verb, it continues as `way` decides."""
 
     def parse_args(self, ctx: click.Context, args: list[str]) -> list[str]:
-        """Parse the words, and keep them as they were typed, for a child."""
+        """Parse the words, and keep the typed words for a child."""
         ctx.meta["words"] = list(args)
         return super().parse_args(ctx, args)
 
@@ -125,8 +124,8 @@ class Verb(click.Command):
         if os.geteuid() != 0 or self.name is None:
             return super().invoke(ctx)
         paths = tuple(ctx.params.get("directories") or ())
-        # health drops root's rights itself, because it must report every error as a finding. For a
-        # user who is named on the command line, the owner need not be found.
+        # health drops root's rights itself, because it must report every error as a finding. When
+        # the command line names a user, the owner need not be found.
         named, said = ctx.params.get("user", ""), ctx.obj
         if self.name == "health" or (self.name in _SYSTEMD and not ctx.params.get("rolling")):
             return super().invoke(ctx)
@@ -139,7 +138,7 @@ class Verb(click.Command):
         )
         chosen = way(self.name, ctx.params, owner, _has_terminal())
         if chosen is Way.HERE:
-            if named:  # called by an init script, whose environment is not for the suite either
+            if named:  # an init script has called, and the suite must not get its environment
                 from warren.cli import unprivileged_child
 
                 unprivileged_child.take_environment(user_of(uid_of(named)))
@@ -149,11 +148,11 @@ class Verb(click.Command):
             return super().invoke(ctx)
         user = user_of(uid_of(named) if named else owner)
         if chosen is Way.REFUSE:
-            # The message of `not_root_for_another`, but before any file of that user is read.
+            # The same message as `not_root_for_another`, but before any file of that user is read.
             state = directories_of(said["directory"].absolute(), said["host"]).state
             raise WarrenError(
-                f"{state}: a daemon may not run as root there, but only as {user.name}, whose "
-                f"directory it is; call warren start, or add --user {user.name}"
+                f"{state}: a daemon may not run as root, because the directory is of user "
+                f"{user.name}; call warren start, or add --user {user.name}"
             )
         from warren.cli import unprivileged_child
 
@@ -166,7 +165,7 @@ class Verb(click.Command):
 
 
 def for_root() -> bool:
-    """Return whether this process is a child of a root command, so that root reads its output."""
+    """Return whether this process is a child of a root command. Root then reads its output."""
     return "WARREN_FOR_ROOT" in os.environ
 
 
@@ -177,8 +176,8 @@ def _owner_of_all(paths: tuple[Path, ...]) -> int:
     if len(owners) > 1:
         names = " and ".join(sorted(map(user_name, owners)))
         raise WarrenError(
-            f"--dir: the directories are of {names}, and root reads as one user; copy them to a "
-            "directory of root's"
+            f"--dir: the directories are of users {names}, but root reads as one user; copy the "
+            "logs to a directory of root's"
         )
     return owners.pop()
 

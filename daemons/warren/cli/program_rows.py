@@ -1,4 +1,4 @@
-"""The programs of this host: what supervisord publishes of each, and each program's heartbeat."""
+"""The programs of this host, with supervisord's judgement and the heartbeat of each."""
 
 from __future__ import annotations
 
@@ -14,7 +14,7 @@ from warren.status.condition import Condition
 from warren.status.heartbeat import Heartbeat
 from warren.status.suite_report import ProgramStatus, Report
 
-#: Seconds for which the report may be behind supervisord's own answer; it is written each second.
+#: Seconds that the report may be older than supervisord's own answer; it is written each second.
 _TIMEOUT = 3.0
 _PAUSE = 0.05
 
@@ -23,13 +23,12 @@ _PAUSE = 0.05
 class ProgramRow:
     """The status of one program.
 
-    `condition` says what the program does, and `ready` whether it does its work: both are
-    supervisord's judgement (programs_file.py). `heartbeat` is the state that its main loop reports
-    (see heartbeat.py), empty without a heartbeat; `heartbeat_age_s` is the age of the heartbeat in
-    seconds. `last_error` is the last error: how the program ended last, why it could not start, or
-    why its heartbeat cannot be read. `backing_off` is true when it has ended too often and is now
-    started rarely. `expected` is false for an operator's own program, which the suite does not
-    count on.
+    condition: what the program does. ready: whether it does its work. Both are supervisord's
+    judgement (programs_file.py). heartbeat: the state that the main loop reports (heartbeat.py);
+    empty without a heartbeat. heartbeat_age_s: seconds. last_error: how the program ended last, or
+    why it could not start, or why its heartbeat cannot be read. backing_off: whether the program
+    has ended so often that it is now started rarely. expected: False for an operator's own program,
+    on which the suite does not count.
     """
 
     program: str
@@ -49,7 +48,7 @@ class ProgramRow:
 def program_status(settings: Settings) -> list[ProgramRow]:
     """Return each program with its heartbeat and supervisord's judgement. Raises Unavailable.
 
-    What supervisord has not judged, or not since the program has changed, is UNKNOWN and not ready.
+    A program is UNKNOWN and not ready until supervisord has judged it after its last change.
     """
     asked, published = _published(settings)
     heartbeats = heartbeat.read(settings.app.run_dir, [each.program for each in asked])
@@ -65,10 +64,10 @@ def program_status(settings: Settings) -> list[ProgramRow]:
 
 
 def _published(settings: Settings) -> tuple[list[Program], dict[str, ProgramStatus]]:
-    """Return every program as supervisord answers, and what it has published of each.
+    """Return every program as supervisord answers, and the published status of each.
 
-    supervisord publishes a change at the end of the tick in which it happens, so its report may be
-    a second behind its answer.
+    supervisord publishes a change at the end of the tick in which the change happens. So the
+    published report may be a second behind the answer.
     """
     deadline = time.monotonic() + _TIMEOUT
     while True:
@@ -81,7 +80,7 @@ def _published(settings: Settings) -> tuple[list[Program], dict[str, ProgramStat
 
 
 def _matching(asked: Sequence[Program], report: Report | None) -> dict[str, ProgramStatus]:
-    """Return the published status of each program that has not changed since."""
+    """Return the published status of each program that has not changed since the report."""
     live = {program.program: (program.state, program.pid) for program in asked}
     return {
         each.program: each

@@ -23,7 +23,7 @@ class Bar:
         self._bars = bars
         self._verb = verb
         self._quiet = quiet
-        self._said = -PAUSE  # the first line is printed at once
+        self._said = -PAUSE  # prints the first line at once
         self._task = bars.add_task("", total=None, note="") if bars is not None else None
 
     def say(self, text: str) -> None:
@@ -31,7 +31,10 @@ class Bar:
         self._update(0, None, text, text)
 
     def at(self, done: int, total: int | None, note: str) -> None:
-        """Show that `done` of `total` steps are done; None: the total is not known."""
+        """Show that `done` of `total` steps are done.
+
+        total: None when the number of steps is not known.
+        """
         steps = f"{done}/{'?' if total is None else total}"
         self._update(done, total, note, f"{steps} {note}".rstrip())
 
@@ -45,7 +48,7 @@ class Bar:
 
 
 class _Note(TextColumn):
-    """The column of the note, which is text and not markup."""
+    """The column of the note. The note is plain text, not markup."""
 
     def render(self, task: object) -> Text:
         """Return the note of a bar."""
@@ -54,7 +57,10 @@ class _Note(TextColumn):
 
 @contextmanager
 def bar(verb: str, quiet: bool) -> Iterator[Bar]:
-    """Return a context in which the command shows steps; nothing is shown when it is `quiet`."""
+    """Return a context in which the command shows its steps.
+
+    quiet: show nothing.
+    """
     if quiet or not sys.stderr.isatty():
         yield Bar(None, verb, quiet)
         return

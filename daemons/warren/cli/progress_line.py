@@ -1,6 +1,6 @@
 """The progress of a command that waits.
 
-On a terminal it is a line that changes, else a line on stderr every few seconds.
+On a terminal the progress is one line that changes, else a line on stderr every few seconds.
 """
 
 from __future__ import annotations
@@ -17,8 +17,8 @@ from rich.text import Text
 
 from warren.system.printable import one_line
 
-#: Seconds between two lines where there is no terminal: after a longer silence an operator could
-#: think that the command hangs.
+#: Seconds between two lines without a terminal. After a longer silence an operator could think that
+#: the command hangs.
 PAUSE = 8.0
 
 
@@ -31,7 +31,7 @@ class Progress:
         self._said = time.monotonic()
 
     def say(self, text: str) -> None:
-        """Show what the command waits for; may be called at any rate."""
+        """Show what the command waits for. The caller may call this at any rate."""
         text = one_line(text)
         if self._line is not None:
             self._line.update(Text(f"{self._verb} ... {text}"))  # a daemon's text is not markup
@@ -42,7 +42,7 @@ class Progress:
 
 @contextmanager
 def progress(verb: str) -> Iterator[Progress]:
-    """Return a context in which the command waits.
+    """Return a context in which the command waits, with its progress.
 
     Without a terminal, a command that ends soon prints nothing.
     """

@@ -1,4 +1,6 @@
-"""`warren reload`: checks new settings, applies them to the running suite, waits for the end."""
+"""`warren reload`: the running suite checks and applies new settings; the command waits for the
+end.
+"""
 
 from __future__ import annotations
 
@@ -18,15 +20,15 @@ from warren.system.printable import printable_lines
 @click.option("--json", "as_json", is_flag=True, help="Print one JSON object.")
 @click.pass_context
 def reload(context: click.Context, as_json: bool) -> int:
-    """Have the running suite check and apply its new settings, and return when it is done.
+    """Have the running suite check and apply its new settings, and return when this is done.
 
     Only daemons that the edit concerns are touched, and workers change one at a time: running tasks
     finish within their worker's stop_timeout. Wrong settings change nothing; every problem is
     printed.
 
     Exit codes: 0 in force, and every daemon works. 1 in force, but a daemon is not ready. 69 no
-    suite runs, or it was stopped meanwhile. 78 the settings are wrong. With --json also: outcome
-    (applied, late, failed, refused, unavailable) and problems.
+    suite runs, or the suite was stopped meanwhile. 78 the settings are wrong. With --json also:
+    outcome (applied, late, failed, refused, unavailable) and problems.
 
     Example: warren reload
     """
@@ -35,10 +37,10 @@ def reload(context: click.Context, as_json: bool) -> int:
     from warren.quotas.edit_cost import pauses
 
     try:
-        # The suite itself finds the problems that only an import shows: it checks the settings in
-        # its own sandbox, as its own user.
+        # Problems that only an import shows are found by the suite itself: it checks the settings
+        # in its own sandbox, as its own user.
         settings = load(**context.obj)
-        for pause in pauses(settings):  # not yet in force: the operator can still stop here
+        for pause in pauses(settings):  # not in force yet: the operator can still stop here
             click.echo(f"warning: {pause}", err=True)
         with progress("reload") as line:
             outcome = reload_request.reload(

@@ -1,4 +1,7 @@
-"""`warren start`, `stop` and `restart`: the suite as a service, with systemd and Monit in step."""
+"""`warren start`, `stop` and `restart`: the suite as a service of systemd.
+
+Monit is told of each change.
+"""
 
 from __future__ import annotations
 
@@ -31,12 +34,12 @@ as_json = click.option("--json", "as_json", is_flag=True, help="One JSON object 
 def start(context: click.Context, as_json: bool) -> int:
     """Start the suite as a service, and have Monit watch it.
 
-    Checks the configuration first. Returns when every program is ready, or start_timeout has
-    passed: as after systemctl start, 0 means that the suite runs, and programs that are not ready
-    yet are named on stderr. A suite that already runs stays as it is. Needs root.
+    Checks the configuration first. Returns when every program is ready, or when start_timeout has
+    passed. As after systemctl start, 0 means that the suite runs; programs that are not ready yet
+    are named on stderr. A suite that already runs stays as it is. Needs root.
 
-    Exit codes: 0 started, or it already runs, 1 not started, 69 this host is not run by systemd, 78
-    the configuration is wrong.
+    Exit codes: 0 started, or the suite already runs, 1 not started, 69 this host is not run by
+    systemd, 78 the configuration is wrong.
 
     Example: warren start
     """
@@ -49,8 +52,8 @@ def start(context: click.Context, as_json: bool) -> int:
 def stop(context: click.Context, as_json: bool) -> int:
     """Stop the suite, and tell Monit.
 
-    Running tasks finish within their worker's stop_timeout; the rest goes back to the broker.
-    Returns when all programs have ended. Needs root.
+    Running tasks finish within their worker's stop_timeout. Tasks that are left over go back to the
+    broker. Returns when all programs have ended. Needs root.
 
     Exit codes: 0 stopped, 1 not stopped, 69 this host is not run by systemd.
 
@@ -64,19 +67,19 @@ def stop(context: click.Context, as_json: bool) -> int:
 @click.option(
     "--rolling",
     is_flag=True,
-    help="Restart the workers alone, or those that are named, one after the other.",
+    help="Restart only the workers, all or the named ones, one after the other.",
 )
 @as_json
 @click.pass_context
 def restart(context: click.Context, workers: tuple[str, ...], rolling: bool, as_json: bool) -> int:
     """Stop the suite and start it again, and tell Monit.
 
-    Checks the configuration first, and that the task modules can be imported: after an error the
+    First checks the configuration, and that the task modules can be imported: after an error the
     suite keeps running as it is. Needs root. After an edit of the INI files a reload is enough.
 
-    --rolling is for new code of tasks: all workers but one are at work at any moment, and neither
-    systemd nor Monit is involved. The suite does that itself; this command watches. Ctrl-C ends the
-    watching, and the restart continues.
+    --rolling is for new code of tasks: at any moment all workers but one are at work. The suite
+    itself does a rolling restart, without systemd and Monit. This command only watches: Ctrl-C ends
+    the watching, and the restart continues.
 
     Exit codes: 0 restarted, 1 not restarted, 69 this host is not run by systemd or (--rolling) a
     worker did not come back, 78 the configuration is wrong.
@@ -95,10 +98,12 @@ def restart(context: click.Context, workers: tuple[str, ...], rolling: bool, as_
 
 def _act(context: click.Context, action: Action, as_json: bool) -> int:
     if os.geteuid() != 0:
-        raise WarrenError(f"only root may {action} it, not {own_name()}; sudo warren {action}")
+        raise WarrenError(
+            f"only root may {action} the suite, not {own_name()}; sudo warren {action}"
+        )
     if action is not Action.STOP:  # a wrong configuration prevents a start, but never a stop
         _check(context)
-    # A start then changes nothing for systemd, but Monit watches again.
+    # When the suite runs, a start changes nothing for systemd, but Monit watches the suite again.
     runs = action is Action.START and is_active()
     began = time.monotonic()
     with progress(str(action)) as line:
@@ -133,7 +138,7 @@ def _act(context: click.Context, action: Action, as_json: bool) -> int:
             )
         elif late:
             click.echo(
-                f"not every program is ready, and they keep trying: {printable(late)}; see "
+                f"not every program is ready; each of them tries again: {printable(late)}; see "
                 "warren status",
                 err=True,
             )
@@ -200,13 +205,16 @@ def _ask(context: click.Context, *arguments: str, quiet: bool = False) -> tuple[
 
 
 def _late() -> str:
-    """Return the suite's status text for systemd while not every program is ready; else empty."""
+    """Return the suite's status text for systemd; empty when every program is ready."""
     said = status()
     return "" if said.partition(":")[0] == "ready" else said
 
 
 def _down(context: click.Context) -> list[str]:
-    """Return the programs that do not run and are not started again, as the suite's user sees."""
+    """Return the programs that do not run and are not started again.
+
+    The suite's user reads the status.
+    """
     _, said = _ask(context, "status", "--json", quiet=True)
     try:
         found = json.loads(said)["programs"]

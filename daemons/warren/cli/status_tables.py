@@ -19,7 +19,7 @@ from warren.system.printable import one_line
 
 
 def show(suite: dict[str, Any], running: Sequence[ProgramRow], said: dict[str, Any]) -> None:
-    """Print the suite, the programs, then `said`: the status of broker, queues and quotas."""
+    """Print the suite, the programs, and the status of broker, queues and quotas (`said`)."""
     console = Console(highlight=False)
     _suite(console, suite)
     _programs(console, running)
@@ -61,8 +61,8 @@ def _programs(console: Console, running: Sequence[ProgramRow]) -> None:
     for program in running:
         if program.warning:
             console.print(_text(f"{program.program} is {program.warning}", "yellow"))
-        if program.last_error:  # on a line of its own, because in the table it would wrap
-            # How a program ended last, such as for new settings, is no alarm once the program
+        if program.last_error:  # on its own line, because in the table the text would wrap
+            # The end of an earlier process, such as for new settings, is no alarm once the program
             # works.
             style = "dim" if program.ready else "red"
             console.print(
@@ -86,12 +86,12 @@ def _queues(console: Console, queues: list[dict[str, Any]], alarms: list[str]) -
 
 
 def _trend(queue: dict[str, Any]) -> str:
-    """Return where the number of messages goes; empty when only the broker itself was asked."""
+    """Return the trend of the number of messages; empty when only the broker itself was asked."""
     return tendency(record(QueueStatus, queue)) if "growth_per_s" in queue else ""
 
 
 def _leftovers(console: Console, said: dict[str, Any]) -> None:
-    """Print the messages that no worker takes now, or ever."""
+    """Print the messages that no worker takes now, and the messages that none will ever take."""
     if said["later"]:
         console.print(Text(f"due later: {_count(said['later'])}"))
     if said["returning"]:

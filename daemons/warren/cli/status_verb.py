@@ -79,9 +79,9 @@ def _suite(settings: Settings) -> dict[str, Any]:
 
 
 def broker_status_of(settings: Settings) -> dict[str, Any] | None:
-    """Return the broker status that the quota-watchdog has published; None if it is missing or old.
+    """Return the status of broker, queues and quotas that the quota-watchdog has published.
 
-    The broker status covers broker, queues and quotas.
+    Returns None if the status is missing or old.
     """
     reading = broker_file.read(settings.app.run_dir)
     report = reading.known
@@ -112,9 +112,9 @@ def _quota_row(quota: QuotaStatus | QuotaError) -> dict[str, Any]:
 
 
 def asked(settings: Settings) -> dict[str, Any]:
-    """Return the same values, asked of the broker and read from the ledgers.
+    """Return the status of broker, queues and quotas without a watchdog.
 
-    Without a watchdog there are no forecasts and no alarms.
+    The broker is asked, and the ledgers are read. There are no forecasts and no alarms.
     """
     nothing: dict[str, Any] = {
         "removed_queues": {},
@@ -137,7 +137,7 @@ def _broker(settings: Settings) -> dict[str, Any]:
     try:
         app = plain_app(settings)
         with told(app, settings):
-            # The embedded broker's files are only read: a connection would make its directories.
+            # Only the embedded broker's files are read: a connection would make its directories.
             if settings.broker.kind == "embedded":
                 found, rejected, waiting = (
                     depths(app, settings.queues),

@@ -21,11 +21,11 @@ from warren.supervise.status import sd_notify
 def supervise(context: click.Context, /, user: str, **how: bool) -> None:
     """Run every daemon of this host under supervisord.
 
-    It runs in the foreground or, with --detach, in the background.
+    Runs in the foreground or, with --detach, in the background.
 
-    SIGTERM: stop all gracefully; running tasks finish within their worker's stop_timeout. SIGHUP:
-    read the settings again; daemons that the edit does not concern continue. SIGUSR1: log the state
-    of every program. SIGUSR2: reopen capture files.
+    SIGTERM: stop all daemons gracefully; running tasks finish within their worker's stop_timeout.
+    SIGHUP: read the settings again; daemons that the edit does not concern continue. SIGUSR1: log
+    the state of every program. SIGUSR2: reopen capture files.
 
     Exit codes: 0 stopped as asked, 73 a directory or file cannot be written, 75 asked to start
     again, 76 another supervisord has the run directory, 78 the configuration is wrong.
@@ -37,8 +37,8 @@ def supervise(context: click.Context, /, user: str, **how: bool) -> None:
     with notifier.refusals():
         settings = load(**context.obj)
     programs = daemons(settings)
-    # The daemons stop one after the other, but workers at the same time. So twice the longest time
-    # is more than the sum.
+    # The daemons stop one after the other, but the workers at the same time. So the sum of the
+    # times is less than twice the longest time.
     timeout = (
         2 * max((program.stop_wait for program in programs), default=STOP_MARGIN) + STOP_MARGIN
     )

@@ -1,8 +1,9 @@
-"""The users who decide what root does: those who may change the settings, and the state's owner.
+"""The users who decide what root does: the owner of the state, and those who may change the
+settings.
 
-A command of root acts as the owner of the suite's state. A user who may rename a directory on the
-way to the state, or edit the line that names it, chooses that owner. So each such user counts, and
-may decide for that user alone.
+A command of root acts as the owner of the suite's state. Who is the owner is chosen by every user
+who may rename a directory on the way to the state, or edit the line that names it. So each such
+user counts, and may choose nobody but that user.
 """
 
 from __future__ import annotations
@@ -25,15 +26,15 @@ _SHARED = 0o022
 
 
 class Untrusted(WarrenError):
-    """A refusal: root does nothing where several users may decide what root would do."""
+    """A refusal: several users may decide what root would do, so root does nothing."""
 
 
 @dataclass
 class Way:
     """What is at the end of a path, and who may change where the path leads.
 
-    `owner` is None when nothing exists there. `deciders` are the users, without root, who may
-    change where the path leads: root decides everywhere.
+    owner: None when the path leads to nothing. deciders: the users, without root, who may change
+    where the path leads. Root may change that everywhere.
     """
 
     owner: int | None = None
@@ -44,9 +45,9 @@ class Way:
 def walk(path: Path, *, links: bool = False) -> Way:
     """Follow a path from the root directory, one directory at a time.
 
-    Each directory is held open while its entry is judged. Raises Untrusted at a
-    directory that users other than its owner may write to, at a symbolic link unless `links`, and
-    at a missing entry that any user may make before root looks again.
+    Each directory is held open while its entry is judged. Raises Untrusted at a directory that
+    users other than its owner may write to, at a symbolic link unless `links` is set, and at a
+    missing entry that any user may make before root looks again.
     """
     way, left, seen = Way(), deque(path.parts[1:]), 0
     at = os.open("/", _DIRECTORY)
@@ -82,7 +83,7 @@ def walk(path: Path, *, links: bool = False) -> Way:
                 return way
             try:
                 inner = os.open(inside, _DIRECTORY, dir_fd=at)
-            except OSError:  # the entry was replaced in this instant
+            except OSError:  # the entry was replaced at this moment
                 raise Untrusted(f"{here} changes while root looks at it; try again") from None
             os.close(at)
             at = inner
@@ -94,7 +95,8 @@ def walk(path: Path, *, links: bool = False) -> Way:
 def _entry(directory: int, path: Path) -> os.stat_result | None:
     """Return the status of the last part of `path`, which is in the open directory.
 
-    Returns None when the entry is missing. Raises Untrusted when any user may make it.
+    Returns None when the entry is missing. Raises Untrusted when the entry is missing and any user
+    may make it.
     """
     try:
         return os.stat(path.name, dir_fd=directory, follow_symlinks=False)
@@ -102,7 +104,7 @@ def _entry(directory: int, path: Path) -> os.stat_result | None:
         # In a sticky directory any user may have made the entry before root looks again.
         if os.fstat(directory).st_mode & _SHARED:
             raise Untrusted(
-                f"{path} does not exist, and any user may make it; make it first"
+                f"{path} does not exist, and any user may make it; make it as root first"
             ) from None
         return None
 
@@ -110,7 +112,7 @@ def _entry(directory: int, path: Path) -> os.stat_result | None:
 def decider_of_settings(directory: Path, host: str) -> int:
     """Return the user who may change the settings: 0 when only root may.
 
-    Raises Untrusted when several users may.
+    Raises Untrusted when several users may change the settings.
     """
     found: set[int] = set()
     for path in _sources(directory, host):
@@ -123,19 +125,19 @@ def decider_of_settings(directory: Path, host: str) -> int:
     if len(found) > 1:
         names = " and ".join(sorted(map(user_name, found)))
         raise Untrusted(
-            f"{directory}: both {names} may change the settings, so root obeys neither; give them "
-            "to one, or to root"
+            f"{directory}: both {names} may change the settings, so root obeys neither; give all "
+            "files of the settings to one of the users, or to root"
         )
     return found.pop() if found else 0
 
 
 def owner_of_state(path: Path) -> int | None:
-    """Return the owner of the state directory; None when it does not exist.
+    """Return the owner of the state directory; None when the directory does not exist.
 
-    Raises Untrusted when other users may replace it.
+    Raises Untrusted when other users may replace the directory.
     """
     way = walk(path)
-    if way.owner == 0 and way.mode & _SHARED:  # root would work on what others put there
+    if way.owner == 0 and way.mode & _SHARED:  # root would work on the files of others
         raise Untrusted(_shared(path))
     others = way.deciders - {way.owner}
     if others and way.owner is not None:
@@ -152,7 +154,7 @@ def owner_of_state(path: Path) -> int | None:
 def refuse_strangers(path: Path, option: str) -> None:
     """Raise Untrusted unless only root may write to a directory.
 
-    The directory is one in which root would work, for a suite whose state is root's.
+    Root would work in this directory, because the state of the suite is root's.
     """
     way = walk(path, links=True)
     others = (way.deciders | {way.owner or 0}) - {0}
@@ -170,7 +172,7 @@ def refuse_strangers(path: Path, option: str) -> None:
 def _sources(directory: Path, host: str) -> Iterator[Path]:
     """Yield every path of the settings that root would read.
 
-    Directories are included, because a user who may write to them may add a file.
+    Directories are included, because a user who may write to a directory may add a file to it.
     """
     yield from (
         directory,
@@ -186,9 +188,10 @@ def _sources(directory: Path, host: str) -> Iterator[Path]:
 
 
 def _note(way: Way, status: os.stat_result, path: Path) -> None:
-    """Count the owner of a directory on the way as a decider. Raises Untrusted at a shared one.
+    """Count the owner of a directory on the way as a decider.
 
-    In a sticky directory (/tmp) no user can replace an entry of another user.
+    Raises Untrusted for a directory that several users may write to. A sticky directory (/tmp) is
+    accepted: no user can replace another user's entry there.
     """
     if status.st_mode & _SHARED and not status.st_mode & stat.S_ISVTX:
         raise Untrusted(_shared(path))

@@ -1,7 +1,7 @@
 """A command of root that runs as another user, in a child process.
 
-The child has a session of its own, so that it has no terminal to type into (TIOCSTI). It holds no
-descriptor of root: its input is empty, and its output comes through two pipes. Root's process
+The child has a session of its own, so that it cannot type into root's terminal (TIOCSTI). It holds
+no descriptor of root: its input is empty, and its output comes through two pipes. Root's process
 passes the output on as text, passes signals on, and ends in the same way as the child.
 """
 
@@ -26,11 +26,11 @@ from warren.errors import WarrenError
 from warren.system.process import die_with_parent, gain_nothing
 from warren.system.users import User
 
-#: The variables of root's environment that a child gets: they decide how its text looks, but not
-#: what it does.
+#: The variables of root's environment that a child gets. They decide how the child's text looks,
+#: and not what the child does.
 _LOOKS = ("LANG", "LANGUAGE", "TZ", "TERM", "COLORTERM", "NO_COLOR")
-#: A daemon in the foreground gets all variables but these, which belong to root's own session and
-#: interpreter.
+#: The variables of root's own session and interpreter. A daemon in the foreground gets all other
+#: variables.
 _OF_ROOT = (
     "PYTHON",
     "LD_",
@@ -46,7 +46,8 @@ _OF_ROOT = (
     "SHELL",
     "WARREN_",
 )
-#: Signals by which people end a command: the caller of this command must see that one ended it.
+#: Signals by which people end a command. When such a signal ends the child, the caller of this
+#: command must see that.
 _ENDS = (signal.SIGINT, signal.SIGTERM, signal.SIGHUP)
 
 
@@ -54,8 +55,8 @@ _ENDS = (signal.SIGINT, signal.SIGTERM, signal.SIGHUP)
 class ChildLimits:
     """The limits of a child.
 
-    `timeout` is its timeout in seconds, None for no limit. A `daemon` keeps the environment and
-    may run setuid programs.
+    timeout: seconds; None: no limit. daemon: whether the child is a daemon, which keeps the
+    environment and may run setuid programs.
     """
 
     timeout: float | None = None
@@ -65,8 +66,8 @@ class ChildLimits:
 def limits_of(verb: str, asked: Mapping[str, Any]) -> ChildLimits:
     """Return the limits of a verb. Pure.
 
-    A verb that imports task modules, or waits for other processes, must end in any case. Its
-    imports have the timeout TIMEOUT; all else that these verbs wait for has a timeout of its own.
+    A verb that imports task modules, or waits for other processes, must end in any case. The
+    imports end after TIMEOUT seconds. Each other wait of these verbs has a timeout of its own.
     """
     if asked.get("user"):
         return ChildLimits(daemon=True)
@@ -80,9 +81,9 @@ def limits_of(verb: str, asked: Mapping[str, Any]) -> ChildLimits:
 def environment(
     user: User, root: Mapping[str, str], size: os.terminal_size, shown: bool, daemon: bool
 ) -> dict[str, str]:
-    """Return the environment of a child, which holds nothing of the user's own. Pure.
+    """Return the environment of a child. It holds nothing of the user's own. Pure.
 
-    `shown` says whether root's output is a terminal.
+    shown: whether root's output is a terminal.
     """
     if daemon:
         found = {name: value for name, value in root.items() if not name.startswith(_OF_ROOT)}
@@ -103,7 +104,10 @@ def environment(
 
 
 def take_environment(user: User) -> None:
-    """Give this process, which will become that user, the environment of a daemon of that user."""
+    """Give this process the environment of a daemon of this user.
+
+    The process becomes this user afterwards.
+    """
     found = environment(user, os.environ, shutil.get_terminal_size(), shown=False, daemon=True)
     os.environ.clear()
     os.environ.update(found)
@@ -114,8 +118,8 @@ def run(
 ) -> int:
     """Run `warren WORDS` as the user, show its output and return its exit code.
 
-    When a signal by which people end commands has ended the child, the same signal ends this
-    process.
+    When one of the signals by which people end commands has ended the child, the same signal ends
+    this process.
     """
     shown = sys.stdout is not None and sys.stdout.isatty()
     if sys.stdout is not None:
@@ -128,10 +132,10 @@ def run(
         signal.signal(-code, signal.SIG_DFL)
         os.kill(os.getpid(), -code)
     if code < 0:
-        # Any process of that user may have sent the signal. Root must not die of it, because that
-        # could leave a dump of root's memory.
+        # Any process of that user may have sent the signal. Root's process must not die of the
+        # signal: that could leave a dump of root's memory.
         click.echo(f"the command was ended by {_name(-code)}", err=True)
-        return 128 - code  # the same code as a shell's
+        return 128 - code  # a shell returns the same code
     return code
 
 
@@ -145,9 +149,9 @@ def _name(number: int) -> str:
 def said(
     user: User, context: Mapping[str, Any], arguments: Sequence[str], quiet: bool = False
 ) -> tuple[int, bytes]:
-    """Run `warren WORDS` as the user and return its exit code and its output.
+    """Run `warren WORDS` as the user, and return its exit code and its output.
 
-    Its stderr is shown unless `quiet`.
+    quiet: do not show the child's stderr.
     """
     out = Kept()
     process = _start(user, context, arguments, ChildLimits(TIMEOUT), shown=False)
@@ -179,8 +183,8 @@ def _start(
         and arguments[0] == "check"
         and (sandbox := unit_sandbox.sandbox(directory, user.name, TIMEOUT))
     ):
-        # The sandbox has the unit's environment, including PYTHONPATH, because root writes the
-        # unit. systemd gives up root's rights.
+        # The sandbox has the unit's environment with PYTHONPATH, which is safe because root writes
+        # the unit. systemd gives up root's rights.
         looks = [
             f"--setenv={name}={value}"
             for name, value in given.items()
@@ -208,8 +212,8 @@ def _start(
 def _command(
     directory: Path, host: str | None, arguments: Sequence[str], isolated: bool
 ) -> list[str]:
-    # -I for another user: Python then takes no code from the environment or a directory of that
-    # user.
+    # For another user, -I: Python then takes no code from the environment or from a directory of
+    # that user.
     python = [sys.executable, "-I" if isolated else "-P", "-m", "warren"]
     return [*python, "--config", str(directory), *(("--host", host) if host else ()), *arguments]
 
@@ -233,16 +237,17 @@ def _as_user(user: User) -> dict[str, Any]:
 
 
 def _limits(daemon: bool) -> Callable[[], None]:
-    # `process` needs ctypes in the child, which cannot import it where only root may read Python.
+    # `process` needs ctypes in the child. The child cannot import it where only root may read
+    # Python.
     import ctypes  # noqa: F401
 
     parent = os.getpid()
 
     def limit() -> None:
-        # This runs after the change of user, because the change resets it. A child whose parent was
-        # killed has no process that shows its output.
+        # This runs after the change of user, because the change would reset it. When the parent is
+        # killed, no process shows the child's output any more, so the child ends.
         die_with_parent(signal.SIGTERM, parent)
-        if not daemon:  # the tasks of a daemon may need sudo or ping, unless the unit forbids them
+        if not daemon:  # the tasks of a daemon may need sudo or ping, unless the unit forbids these
             gain_nothing()
 
     return limit

@@ -1,4 +1,4 @@
-"""The user that a command runs as, where the state of a suite belongs to another user."""
+"""The user as whom a command runs, when the state of a suite belongs to another user."""
 
 from __future__ import annotations
 
@@ -18,7 +18,7 @@ def uid_of(name: str) -> int:
 
 
 def become(name: str) -> None:
-    """Give up root's rights permanently; take the groups and environment of the user.
+    """Give up root's rights permanently, and take the groups and the environment of the user.
 
     Does nothing for an empty name. Raises WarrenError.
     """
@@ -33,37 +33,37 @@ def become(name: str) -> None:
         return
     if os.geteuid() != 0:
         raise WarrenError(
-            f"--user {name}: expected to be root, found user {os.geteuid()}; call it as root or as "
-            f"{name}"
+            f"--user {name}: expected to be root, found user {os.geteuid()}; run this command as "
+            f"root or as {name}"
         )
     take_rights(user)
     os.environ.update(HOME=user.home, USER=name, LOGNAME=name)
 
 
 def not_root_for_another(state_dir: Path) -> None:
-    """Refuse root where the state belongs to another user. Raises WarrenError.
+    """Refuse root when the state belongs to another user. Raises WarrenError.
 
-    The suite of that user could not write to files that root makes there.
+    The suite of that user could not write to files that root makes in the state.
     """
     try:
         owner = state_dir.stat().st_uid
     except OSError:
-        return  # the code that makes the directories reports this, with the option's name
+        return  # the code that makes the directories reports this error, with the option's name
     if os.geteuid() != 0 or owner == 0:
         return
     name = user_name(owner)
     raise WarrenError(
-        f"{state_dir}: a daemon may not run as root there, but only as {name}, whose directory it "
-        f"is; call warren start, or add --user {name}"
+        f"{state_dir}: a daemon may not run as root, because the directory is of user {name}; "
+        f"call warren start, or add --user {name}"
     )
 
 
 def may_write_state(state_dir: Path) -> None:
     """Check that a command may use the embedded broker.
 
-    Raises Unavailable when this user may not write to the state, and when no suite has ever run:
-    the directories that this command would make could belong to the wrong user, or have the wrong
-    path.
+    Raises Unavailable when this user may not write to the state. Also raises Unavailable when no
+    suite has ever run: this command would make directories that could belong to the wrong user or
+    have the wrong path.
     """
     try:
         owner = state_dir.stat().st_uid
@@ -74,12 +74,12 @@ def may_write_state(state_dir: Path) -> None:
             "correct [app] state_dir"
         ) from None
     except PermissionError:
-        raise Unavailable(f"permission denied: {state_dir}; run it as root") from None
+        raise Unavailable(f"permission denied: {state_dir}; run this command as root") from None
     name = user_name(owner)
-    # Root acts here only where the state is root's own (cli/privileges.py): a suite of another user
-    # could not read the files that root left in its state.
+    # Root acts here only when the state is root's own (cli/privileges.py). A suite of another user
+    # could not read the files that root would leave in its state.
     if os.geteuid() == 0 != owner or not os.access(state_dir, os.W_OK | os.X_OK):
         raise Unavailable(
-            f"{state_dir}: user {own_name()} cannot write there, where the embedded broker of "
-            f"{name} is; call it as root{f' or as {name}' if owner else ''}"
+            f"{state_dir}: user {own_name()} cannot write there, and the embedded broker of "
+            f"{name} is there; run this command as root{f' or as {name}' if owner else ''}"
         )

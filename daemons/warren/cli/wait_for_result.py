@@ -1,4 +1,4 @@
-"""The wait of `warren call` for the result of its task: the state and result, as far as known."""
+"""The wait of `warren call` for the state and the result of its task."""
 
 from __future__ import annotations
 
@@ -20,15 +20,15 @@ from warren.system.printable import printable
 
 
 class Unreadable(WarrenError):
-    """The result that was found cannot be read."""
+    """A result was found, but cannot be read."""
 
     exit_code = ExitCode.DATAERR
 
 
 def outcome(result: AsyncResult[Any], wait: float | None) -> tuple[bool, dict[str, Any]]:
-    """Return whether the task is done, and its state and result as far as known.
+    """Return whether the task is done, and its state and result as far as they are known.
 
-    `wait` is the seconds to wait; None returns at once, without state and result. Raises
+    wait: seconds to wait for the result; None: return at once, without state and result. Raises
     Unreadable.
     """
     if wait is None:
@@ -52,7 +52,7 @@ def _state(result: AsyncResult[Any]) -> str:
     try:
         return str(result.state)
     except UnreadableResult:
-        return str(PENDING)  # the result came just now; the next call reports it
+        return str(PENDING)  # the result has just arrived; the next call reports it
 
 
 def said_of(error: BaseException) -> str:
@@ -64,12 +64,14 @@ def said_of(error: BaseException) -> str:
 
 
 def why(app: Celery, task: str, queue: str, said: dict[str, Any], wait: float) -> str:
-    """Return one line that says, as far as known, why a task is not done within `wait` seconds."""
+    """Return one line that says why a task is not done within `wait` seconds, as far as this is
+    known.
+    """
     state, task_id, known = said["state"], said["task_id"], app.tasks.get(task)
-    # The result of a failure would have arrived, because errors are stored even with ignore_result.
+    # Errors are stored even with ignore_result, so the result of a failure would have arrived.
     if app.conf.task_ignore_result if known is None else known.ignore_result:
         return (
-            f"not failed after {wait:g} s: a success of {task} leaves no result (ignore_result), "
+            f"no failure within {wait:g} s: a success of {task} leaves no result (ignore_result), "
             "only a line in the worker's log"
         )
     where = {"STARTED": "running", "RETRY": "waiting for its next attempt"}.get(
@@ -99,7 +101,7 @@ def show(said: dict[str, Any], as_json: bool) -> None:
 def _json(said: dict[str, Any]) -> str:
     """Return one JSON object.
 
-    A value that JSON does not have, such as a date or NaN, becomes its text, as in the log.
+    A value that is not JSON, such as a date or NaN, becomes its text, as in the log.
     """
     try:
         return json.dumps(said, default=safe_text, allow_nan=False)

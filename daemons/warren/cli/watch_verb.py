@@ -25,10 +25,10 @@ from warren.system.printable import one_line
 from warren.tasks.follow import Progress, progress_of
 
 _LOOK = 0.2  # seconds between two reads: a task reports at most five times a second
-#: Seconds in which a result that was announced must be readable.
+#: Seconds within which a result must be readable after its state was announced.
 _READ = 10.0
 _LONGEST_ID = 1024
-#: What a state that is not the end of a task says to people.
+#: The states before the end of a task, in words for people.
 _MEANING = {
     "PENDING": "not begun yet, or no task has this id",
     "RECEIVED": "taken by a worker",
@@ -47,7 +47,7 @@ def watch(context: click.Context, task_id: str, timeout: float | None, as_json: 
     """Show the progress of the task TASK_ID as a bar, and its result at its end.
 
     A task reports its progress with warren.progress. Without a terminal, a line is printed every
-    few seconds. An id that nobody knows looks like that of a task that has not begun.
+    few seconds. An unknown id looks like the id of a task that has not begun.
 
     Exit codes: 0 the task succeeded, 1 it failed, was revoked or took longer than --timeout, 65 its
     result cannot be read, 69 the results do not answer, or are not kept.
@@ -76,7 +76,7 @@ def watch(context: click.Context, task_id: str, timeout: float | None, as_json: 
 
 
 def _refuse_replies(settings: Settings, result: AsyncResult[Any]) -> None:
-    """Raise Unavailable where results are messages to the process that has sent the task."""
+    """Raise Unavailable if each result is a message to the process that has sent the task."""
     if isinstance(result.backend, RPCBackend):
         origin = settings.origin("results", "url")
         where = f"{origin}: " if origin.file else ""
@@ -104,7 +104,7 @@ def _show(result: AsyncResult[Any], timeout: float | None, as_json: bool) -> boo
 def _changes(
     result: AsyncResult[Any], timeout: float | None
 ) -> Iterator[tuple[str, Progress | None]]:
-    """Yield the state and progress of the task each time that they differ, until the timeout."""
+    """Yield the task's state and progress after each change, until the timeout."""
     deadline = None if timeout is None else time.monotonic() + timeout
     last = None
     while True:

@@ -31,7 +31,7 @@ def who_may(path: Path, *, secret: bool = False) -> str:
         who = [f"as {'user ' if owner.isdigit() else ''}{owner}"] if status.st_uid else []
         if status.st_gid and status.st_mode & needed << 3:
             who.append(f"as a member of group {group_name(status.st_gid)}")
-        return f"call it {' or '.join(['as root', *who])}"
+        return f"run this command {' or '.join(['as root', *who])}"
     return ""
 
 

@@ -158,4 +158,5 @@ def _remedy(run_dir: Path) -> str:
         owner = run_dir.stat().st_uid
     except OSError:
         owner = 0
-    return f"run it as root or as {user_name(owner)}" if owner else "run it as root"
+    remedy = "run this command as root"
+    return f"{remedy} or as {user_name(owner)}" if owner else remedy

@@ -90,7 +90,7 @@ def _call(settings: Settings, method: str, *arguments: object, shape: Shape) -> 
         raise WarrenError(f"supervisord refuses {method}: {fault.faultString}") from fault
     except PermissionError as error:
         raise Unavailable(
-            f"permission denied: {path}; run it as root or as the suite's user"
+            f"permission denied: {path}; run this command as root or as the suite's user"
         ) from error
     except (FileNotFoundError, ConnectionRefusedError) as error:
         raise Unavailable(
