@@ -232,7 +232,10 @@ def test_a_quote_within_a_value_is_not_its_end(shape: str, value: str) -> None:
 @given(
     st.dictionaries(
         st.sampled_from(["password", "a", "Authorization"]),
-        st.text(string.printable).map(lambda text: f"Zq7{text}Xj9"),
+        # Hypothesis also tries the constants of this file.
+        st.text(string.printable)
+        .filter(lambda text: "Zq7" not in text)
+        .map(lambda text: f"Zq7{text}Xj9"),
     )
 )
 def test_a_dictionary_shown_as_text_is_masked(headers: dict[str, str]) -> None:
