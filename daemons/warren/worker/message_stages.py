@@ -20,11 +20,11 @@ from typing import Any
 from warren.worker.current_message import CurrentMessage
 from warren.worker.delayed_tasks import DelayedTasks
 from warren.worker.duplicate_ticks import DuplicateTicks
-from warren.worker.flood import Flood
 from warren.worker.gate import Gate
 from warren.worker.message_checks import malformed
 from warren.worker.quarantine import Quarantine
 from warren.worker.redelivery import Redelivery
+from warren.worker.rejection_flood import Flood
 
 
 @dataclass(frozen=True)

@@ -21,12 +21,12 @@ from warren.worker.dead_letters import DeadLetters
 from warren.worker.delayed_tasks import DelayedTasks
 from warren.worker.drain import Drain
 from warren.worker.duplicate_ticks import DuplicateTicks
-from warren.worker.flood import Flood
 from warren.worker.foreign_tasks import ForeignTasks
 from warren.worker.gate import Gate
 from warren.worker.message_stages import MessageStages
 from warren.worker.quarantine import Quarantine
 from warren.worker.redelivery import Redelivery
+from warren.worker.rejection_flood import Flood
 from warren.worker.request import Request, request_class
 from warren.worker.requeue import Requeuer
 from warren.worker.result_storing import ResultStoring

@@ -17,7 +17,7 @@ from celery.utils.dispatch import Signal
 from warren.logs.events import Event
 from warren.logs.formatter import safe_text
 from warren.logs.setup import logger
-from warren.worker.time_limit import TookTooLong, call_within
+from warren.worker.bounded_call import TookTooLong, call_within
 
 _SIGNALS = [signal for signal in vars(signals).values() if isinstance(signal, Signal)]
 #: A pool child has not begun a task then: if a receiver leaves the process there, the child would

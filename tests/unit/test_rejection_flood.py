@@ -7,7 +7,7 @@ from typing import Any, cast
 
 import pytest
 
-from warren.worker.flood import IDLE, IN_A_ROW, SMALL, Flood
+from warren.worker.rejection_flood import IDLE, IN_A_ROW, SMALL, Flood
 from warren.worker.requeue import Requeuer
 
 
@@ -130,7 +130,7 @@ def test_it_ends_when_none_comes_any_more_and_when_the_worker_takes_no_more(
     It begins again with a new row.
     """
     stage, now = Stage(), [1000.0]
-    monkeypatch.setattr("warren.worker.flood.time.monotonic", lambda: now[0])
+    monkeypatch.setattr("warren.worker.rejection_flood.time.monotonic", lambda: now[0])
 
     def ended(closed: bool = False) -> bool:
         stage.flood.step(closed)

@@ -1,4 +1,4 @@
-"""A time limit for code of others that the worker's own loop calls.
+"""A call of others' code within a time limit, in the worker's own loop.
 
 The worker does nothing else meanwhile.
 """

@@ -11,8 +11,8 @@ from typing import Any
 
 import pytest
 
-from warren.worker import time_limit
-from warren.worker.time_limit import TookTooLong, call_within
+from warren.worker import bounded_call
+from warren.worker.bounded_call import TookTooLong, call_within
 
 
 def _spins() -> None:
@@ -71,6 +71,6 @@ def test_another_thread_has_no_bound() -> None:
 
 def test_a_ring_outside_the_call_does_nothing() -> None:
     """An alarm just after the call has returned raises nothing: the caller has its answer."""
-    time_limit._alarm(signal.SIGALRM, sys._getframe())
+    bounded_call._alarm(signal.SIGALRM, sys._getframe())
     with pytest.raises(TookTooLong):
-        call_within(60, lambda: time_limit._alarm(signal.SIGALRM, sys._getframe()), {})
+        call_within(60, lambda: bounded_call._alarm(signal.SIGALRM, sys._getframe()), {})
