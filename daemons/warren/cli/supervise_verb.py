@@ -6,7 +6,7 @@ import os
 
 import click
 
-from warren.cli.background import Background, background
+from warren.cli.detach_options import Background, background
 from warren.cli.privileges import Verb
 from warren.cli.user import become
 from warren.config import load

@@ -6,7 +6,7 @@ from collections.abc import Callable
 
 import click
 
-from warren.cli.background import Background, background
+from warren.cli.detach_options import Background, background
 from warren.cli.privileges import Verb
 from warren.cli.user import become
 from warren.config import Settings, load
