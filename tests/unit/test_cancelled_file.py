@@ -12,7 +12,7 @@ import pytest
 
 from warren.logs import setup
 from warren.runtime.cancelled_queues import CancelledQueues
-from warren.supervise.programs.cancelled import forget_all_cancelled, forget_cancelled
+from warren.supervise.programs.forget_cancelled import forget_all_cancelled, forget_cancelled
 
 QUEUES = ["default", "side"]
 

@@ -29,7 +29,7 @@ from warren.status.heartbeat import STALE, HeartbeatWriter
 from warren.status.programs_file import read
 from warren.supervise.daemon_process import DaemonProcess
 from warren.supervise.liveness.observe import LONGEST_STEP, Observation, look
-from warren.supervise.status.judged import status_of
+from warren.supervise.status.program_status import status_of
 from warren.supervise.status.reporter import StatusReporter, View
 from warren.supervise.status.sd_notify import Notifier
 

@@ -15,8 +15,8 @@ from warren.quotas import generation
 from warren.status import programs_file
 from warren.supervise.options import Options
 from warren.supervise.programs import supervisor_files
-from warren.supervise.programs.cancelled import forget_all_cancelled
 from warren.supervise.programs.directories import make_directories, note_run_dir
+from warren.supervise.programs.forget_cancelled import forget_all_cancelled
 from warren.supervise.reload.check import TIMEOUT, check
 from warren.supervise.status.journal import journal
 from warren.supervise.status.sd_notify import Notifier

@@ -22,7 +22,7 @@ from warren.supervise.liveness.killed_daemon import KilledDaemons
 from warren.supervise.liveness.observe import Observation, look
 from warren.supervise.liveness.recover import Recovery
 from warren.supervise.options import Options
-from warren.supervise.programs.groups import Groups
+from warren.supervise.programs.program_guard import Groups
 from warren.supervise.programs.run_directory import RunDirectory
 from warren.supervise.reload.check import begin_check
 from warren.supervise.reload.reload_state import Rolling, name_of, settled
@@ -30,7 +30,7 @@ from warren.supervise.reload.reload_steps import ReloadSteps
 from warren.supervise.reload.rolling_restart import RollingRestart
 from warren.supervise.reload.rollout import Moment
 from warren.supervise.reload.suite_programs import SuitePrograms
-from warren.supervise.status.judged import status_of
+from warren.supervise.status.program_status import status_of
 from warren.supervise.status.reporter import StatusReporter, View
 from warren.supervise.status.sd_notify import Notifier
 from warren.supervise.step_errors import Steps

@@ -12,7 +12,7 @@ from warren.status.condition import Condition
 from warren.supervise.daemon_process import DaemonProcess, state_of
 from warren.supervise.liveness.observe import Observation
 from warren.supervise.liveness.readiness import by_heartbeat
-from warren.supervise.programs.cancelled import forget_cancelled
+from warren.supervise.programs.forget_cancelled import forget_cancelled
 
 
 @dataclass(frozen=True)
