@@ -9,7 +9,7 @@ because their callers have no list of tasks:
   the task code, without any edit of the settings.
 - `quotas_of_task.may_wait` says whether a queue may pause for a quota. The queue may hold messages
   of tasks that this worker does not know, from an older or a newer release: these must not wait.
-- `watchdog/unconsumed.py` runs in a daemon without task modules.
+- `watchdog/unconsumed_queues.py` runs in a daemon without task modules.
 
 What needs the registered names, such as an entry that matches none of them, is in `task_checks`.
 """

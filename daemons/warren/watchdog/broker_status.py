@@ -22,9 +22,9 @@ from warren.status import broker_file
 from warren.status.status_file import now
 from warren.watchdog.backlog import Backlog
 from warren.watchdog.broker_monitor import BrokerMonitor, Look
+from warren.watchdog.quota_levels import crossed
 from warren.watchdog.result_store_watch import ResultsLook, ResultsWatch, is_apart
-from warren.watchdog.thresholds import crossed
-from warren.watchdog.unconsumed import timeout
+from warren.watchdog.unconsumed_queues import timeout
 
 #: Seconds without a look after which the looking thread counts as stuck: each of its steps takes
 #: less.

@@ -23,7 +23,7 @@ from warren.quotas.slot_counts import Counts
 from warren.runtime.daemon import Daemon
 from warren.watchdog.broker_status import BrokerStatus
 from warren.watchdog.jobs import QUOTAS, TICK, Jobs, table
-from warren.watchdog.thresholds import crossed, level
+from warren.watchdog.quota_levels import crossed, level
 
 
 class Watchdog:

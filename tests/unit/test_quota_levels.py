@@ -6,7 +6,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from warren.watchdog.thresholds import LEVELS, crossed, level
+from warren.watchdog.quota_levels import LEVELS, crossed, level
 
 
 @pytest.mark.parametrize(
