@@ -10,8 +10,8 @@ from zoneinfo import ZoneInfo
 from celery import Celery
 
 from warren.beat.last_ticks import KnownTicks
-from warren.beat.pending import PendingAct, begun_behind
-from warren.beat.tell import tell_clock
+from warren.beat.pending_ticks import PendingAct, begun_behind
+from warren.beat.tick_log import tell_clock
 from warren.beat.ticks import GRACE, due, last_tick, next_tick, pause, same_rule, task_id, trusted
 from warren.config import ScheduleSettings, Settings
 

@@ -11,9 +11,9 @@ from kombu.exceptions import ChannelError, OperationalError
 
 from warren.beat.last_ticks import KnownTicks
 from warren.beat.leader.leader_interface import Leader
-from warren.beat.pending import OnWay, PendingAct, begun_behind, by_entry
+from warren.beat.pending_ticks import OnWay, PendingAct, begun_behind, by_entry
 from warren.beat.schedule import Schedule
-from warren.beat.tell import tell_failed, tell_gap, tell_sent
+from warren.beat.tick_log import tell_failed, tell_gap, tell_sent
 from warren.broker.publish_timeout import NotTaken
 from warren.broker.unroutable import NoRoute
 from warren.config import Settings

@@ -5,7 +5,7 @@ from __future__ import annotations
 import time
 from collections.abc import Iterable, Mapping
 
-from warren.beat.pending import PendingAct
+from warren.beat.pending_ticks import PendingAct
 from warren.beat.ticks import Gap
 from warren.config import ScheduleSettings
 from warren.logs.events import Event
