@@ -19,7 +19,7 @@ import pytest
 from support.suite import Suite
 from support.supervised import programs, supervised
 from support.wait import SHORTEST, until
-from warren.control.supervisord import Transport
+from warren.control.supervisord_client import Transport
 from warren.errors import Unavailable
 from warren.status import programs_file as published
 from warren.system.process import Process

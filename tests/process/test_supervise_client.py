@@ -9,7 +9,7 @@ import pytest
 
 from support.suite import Suite
 from support.supervised import settings
-from warren.control import supervisord
+from warren.control import supervisord_client
 from warren.errors import Unavailable
 from warren.system.process import Process
 
@@ -17,7 +17,7 @@ from warren.system.process import Process
 def test_the_client_says_when_there_is_nobody_to_ask(suite: Suite) -> None:
     """Without supervisord the answer is Unavailable, with what to do."""
     with pytest.raises(Unavailable, match="warren supervise"):
-        supervisord.programs(settings(suite))
+        supervisord_client.programs(settings(suite))
 
 
 def test_the_client_does_not_wait_for_ever(
@@ -25,10 +25,10 @@ def test_the_client_does_not_wait_for_ever(
 ) -> None:
     """A supervisord that hangs makes the client Unavailable in the end, too."""
     suite, supervisor = program_status
-    monkeypatch.setattr(supervisord, "TIMEOUT", 0.2)
+    monkeypatch.setattr(supervisord_client, "TIMEOUT", 0.2)
     os.kill(supervisor.pid, signal.SIGSTOP)
     try:
         with pytest.raises(Unavailable, match="timed out"):
-            supervisord.programs(settings(suite))
+            supervisord_client.programs(settings(suite))
     finally:
         os.kill(supervisor.pid, signal.SIGCONT)

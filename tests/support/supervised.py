@@ -15,7 +15,7 @@ from support.servers import process
 from support.suite import ENVIRONMENT, WARREN, Suite
 from support.wait import until
 from warren.config import Settings, load
-from warren.control import supervisord
+from warren.control import supervisord_client
 from warren.system.process import Process, process_of
 
 QUIET = "[quota-watchdog]\nenabled = false\n"
@@ -63,8 +63,8 @@ def settings(suite: Suite) -> Settings:
     return load(suite.etc)
 
 
-def programs(suite: Suite) -> dict[str, supervisord.Program]:
-    return {program.program: program for program in supervisord.programs(settings(suite))}
+def programs(suite: Suite) -> dict[str, supervisord_client.Program]:
+    return {program.program: program for program in supervisord_client.programs(settings(suite))}
 
 
 def stop(suite: Suite, program: str) -> None:
@@ -74,7 +74,7 @@ def stop(suite: Suite, program: str) -> None:
     """
     with ServerProxy(
         "http://localhost",
-        transport=supervisord.Transport(suite.directory / "run" / "supervisor.sock"),
+        transport=supervisord_client.Transport(suite.directory / "run" / "supervisor.sock"),
     ) as asked:
         asked.supervisor.stopProcess(program)
 

@@ -11,7 +11,7 @@ import pytest
 
 from warren.cli import main
 from warren.config import load
-from warren.control import reload_request, supervisord
+from warren.control import reload_request, supervisord_client
 from warren.errors import ExitCode, Unavailable
 from warren.status.suite_report import Outcome
 
@@ -72,7 +72,7 @@ def test_a_report_of_another_version_is_no_start_and_no_stop(
     monkeypatch.setattr(reload_request, "_TIMEOUT", 0.0)
     monkeypatch.setattr(reload_request, "holder", lambda _: 1)
     monkeypatch.setattr(reload_request, "handle_of", lambda _: (1, -1))
-    monkeypatch.setattr(supervisord, "restart_workers", lambda *_: 1.0)
+    monkeypatch.setattr(supervisord_client, "restart_workers", lambda *_: 1.0)
     acts: dict[str, Callable[[], object]] = {
         "reload": lambda: reload_request.reload(settings),
         "restart": lambda: reload_request.restart(settings, ["worker-main"], lambda _: None),

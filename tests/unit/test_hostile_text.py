@@ -16,7 +16,7 @@ import pytest
 from warren.cli import main, program_rows
 from warren.cli.wait_for_result import outcome, show
 from warren.control import reload_request
-from warren.control.supervisord import Program
+from warren.control.supervisord_client import Program
 from warren.errors import Unavailable, WarrenError
 from warren.logs.journal_line import journal_line
 from warren.status.heartbeat import HeartbeatWriter

@@ -20,7 +20,7 @@ from warren.broker.embedded.routing import Binding
 from warren.broker.embedded.topology import Topology
 from warren.cli import main, program_rows
 from warren.config import Settings
-from warren.control.supervisord import Program
+from warren.control.supervisord_client import Program
 from warren.errors import ExitCode
 from warren.status.heartbeat import HeartbeatWriter
 from warren.status.programs_file import read

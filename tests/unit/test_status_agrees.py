@@ -22,7 +22,7 @@ from supervisor.states import ProcessStates, getProcessStateDescription
 from support.systemd import Listener, systemd
 from warren.cli import main, program_rows
 from warren.config import Settings, load
-from warren.control.supervisord import Program
+from warren.control.supervisord_client import Program
 from warren.status import broker_report, heartbeat, suite_report
 from warren.status.condition import Condition
 from warren.status.heartbeat import STALE, HeartbeatWriter

@@ -18,7 +18,7 @@ from xmlrpc.client import dumps
 
 import pytest
 
-from warren.control import supervisord
+from warren.control import supervisord_client
 from warren.errors import Unavailable
 
 HEAD = b"HTTP/1.1 200 OK\r\nContent-Length: %d\r\n\r\n"
@@ -61,7 +61,7 @@ def asked(scratch: Path) -> Any:
 
         threading.Thread(target=serve, daemon=True).start()
         settings: Any = SimpleNamespace(app=SimpleNamespace(run_dir=scratch))
-        return supervisord.programs(settings)
+        return supervisord_client.programs(settings)
 
     yield ask
     for server in servers:
@@ -73,14 +73,14 @@ def test_an_answer_byte_by_byte_has_one_time_limit(
     asked: Any, head: bytes, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     """However often a byte comes: each alone is in time."""
-    monkeypatch.setattr(supervisord, "TIMEOUT", 0.5)
+    monkeypatch.setattr(supervisord_client, "TIMEOUT", 0.5)
     with pytest.raises(Unavailable, match="timed out"):
         asked(drops(head, 0.05))
 
 
 def test_an_answer_without_an_end_is_given_up(asked: Any, monkeypatch: pytest.MonkeyPatch) -> None:
     """It fills no memory."""
-    monkeypatch.setattr(supervisord, "LARGEST", 1 << 20)
+    monkeypatch.setattr(supervisord_client, "LARGEST", 1 << 20)
     with pytest.raises(Unavailable, match="more than 1048576 bytes"):
         asked(itertools.chain([b"HTTP/1.1 200 OK\r\n\r\n"], itertools.repeat(b"x" * 65536)))
 
@@ -121,5 +121,5 @@ def test_an_answer_is_taken(asked: Any) -> None:
         "stdout_logfile": "/x",
     }
     assert asked([answer([{**said, "more": 1}])]) == [
-        supervisord.Program("beat", "RUNNING", 7, "", Path("/x"))
+        supervisord_client.Program("beat", "RUNNING", 7, "", Path("/x"))
     ]

@@ -8,7 +8,7 @@ from dataclasses import dataclass, replace
 from typing import Any
 
 from warren.config import Settings
-from warren.control.supervisord import Program, programs
+from warren.control.supervisord_client import Program, programs
 from warren.status import heartbeat, programs_file
 from warren.status.condition import Condition
 from warren.status.heartbeat import Heartbeat

@@ -13,7 +13,7 @@ from contextlib import suppress
 from pathlib import Path
 
 from warren.config import Settings
-from warren.control import supervisord
+from warren.control import supervisord_client
 from warren.errors import Unavailable
 from warren.status.programs_file import read
 from warren.status.status_file import now
@@ -87,7 +87,7 @@ def restart(
     `heard` is called with each status report. The suite continues the restart whatever becomes of
     this process. Raises Unavailable when no suite runs, or when it ends or falls silent.
     """
-    begun = supervisord.restart_workers(settings, programs)
+    begun = supervisord_client.restart_workers(settings, programs)
     run_dir = settings.app.run_dir
     while True:
         reading = read(run_dir)
