@@ -155,7 +155,7 @@ NONE = reading([])
             replace(snapshot(), programs=reading([], silence=16.0)),
             "supervisord",
             2,
-            "supervisord hangs: it has said nothing for 16 s",
+            "supervisord hangs: it has reported nothing for 16 s",
         ),
         (
             snapshot(programs={"worker-main": {"state": "EXITED", "condition": "ended"}}),

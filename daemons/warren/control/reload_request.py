@@ -72,8 +72,8 @@ def _followed(run_dir: Path, heard: Callable[[Report], None]) -> Outcome:
             raise Unavailable(f"the suite has stopped meanwhile; start it again ({run_dir})")
         if reading.silence > _TIMEOUT:
             raise Unavailable(
-                f"supervisord hangs: it has said nothing for {reading.silence:.0f} s ({run_dir}); "
-                "see supervisord.log"
+                f"supervisord hangs: it has reported nothing for {reading.silence:.0f} s "
+                f"({run_dir}); see supervisord.log"
             )
         heard(report)
         time.sleep(_PAUSE)

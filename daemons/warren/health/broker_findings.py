@@ -1,4 +1,4 @@
-"""The checks of broker, queues and quotas, by the quota-watchdog's broker status. Pure."""
+"""The checks of broker, queues and quotas. They judge the quota-watchdog's broker status. Pure."""
 
 from __future__ import annotations
 
@@ -19,9 +19,10 @@ _WATCHDOG = "quota-watchdog"
 
 
 def broker(snapshot: Snapshot, check: str) -> Iterator[Finding]:
-    """Yield a finding for each problem of one check, else one finding for all that it covers.
+    """Yield a finding for each problem of one check; without a problem, one finding for the whole
+    check.
 
-    `check` is broker, queues or quotas.
+    check: broker, queues or quotas.
     """
     broker_status = snapshot.broker_status
     if reason := not_running(snapshot.programs):
@@ -49,7 +50,8 @@ def _age(age: float) -> str:
 def _without(snapshot: Snapshot, check: str, reason: str) -> Finding:
     """Return the finding for an unknown broker status.
 
-    It is only a warning for a watchdog that has just started, which has not published one yet.
+    The finding is only a warning when the watchdog has just started and has published no status
+    yet.
     """
     watchdog = listed(snapshot, _WATCHDOG)[0]
     young = snapshot.now - watchdog.since < OLD
@@ -61,7 +63,7 @@ def _broker(report: BrokerReport) -> Iterator[tuple[Level, str]]:
     if not report.results.reachable:
         yield Level.CRITICAL, f"results away: {report.results.reason}"
     if not broker.reachable:
-        # The reason comes first, because Monit's page cuts a line off at 40 characters.
+        # The reason comes first, because Monit's page cuts off a line after 40 characters.
         yield (
             Level.CRITICAL,
             f"broker away: {broker.reason.removeprefix('the broker does not answer: ')}",
@@ -70,14 +72,17 @@ def _broker(report: BrokerReport) -> Iterator[tuple[Level, str]]:
     for alarm in broker.alarms:
         yield Level.CRITICAL, f"broker alarm: {alarm}"
     if broker.same_name:
-        yield Level.WARNING, "another suite on this broker bears this host's name"
+        yield Level.WARNING, "another suite on this broker has this host's name"
     yield Level.OK, f"broker {broker.kind} answers"
 
 
 def _queues(report: BrokerReport) -> Iterator[tuple[Level, str]]:
-    """Yield a level and a text for each queue, the fullest first, because the line may be cut."""
+    """Yield a level and a text for each queue. The fullest queue is first, because the line may be
+    cut.
+    """
     if not report.broker.reachable:
-        # The check `broker` is critical then. A warning is enough here, but OK would be wrong.
+        # The check `broker` is critical in this case. Here a warning is enough, and OK would be
+        # wrong.
         yield Level.WARNING, "queues unknown: the broker is away"
         return
     queues = report.queues
@@ -108,16 +113,16 @@ def _count(number: int, word: str = "message") -> str:
 
 
 def tendency(queue: QueueStatus) -> str:
-    """Return the tendency of a queue's depth; an empty text when the depth does not change.
+    """Return the tendency of a queue's depth, such as `empty in 3 min` or `+20/s`.
 
-    Such as: empty in 3 min; +20/s; empty in 4 h at its quota.
+    Returns an empty text when the depth does not change.
     """
     growth, empty_in = queue.growth_per_s, queue.empty_in_s
     recent = growth if queue.recent_per_s is None else queue.recent_per_s
     by_quota = queue.quota_empty_in_s or 0.0
     if not queue.messages:
         empty_in, by_quota = None, 0.0
-    # After a burst the trend over the longer time still rises while the queue already drains.
+    # After a burst, the trend over the longer time still rises although the queue already drains.
     rate = growth if (growth > 0) == (recent > 0) else recent
     grows = f"{rate:+.2g}/s" if rate >= 0.01 else ""
     if by_quota > (empty_in or 0.0):  # messages cannot leave the queue faster than the quota admits
@@ -141,9 +146,9 @@ def _quotas(report: BrokerReport) -> Iterator[tuple[Level, str]]:
 
 
 def _next(quota: QuotaStatus) -> str:
-    """Return when the next call may be made, if none may be made now.
+    """Return when the next call may be made, if no call may be made now.
 
-    That is how a quota works, and not an error.
+    A full quota is no error: quotas work in this way.
     """
     wait = quota.next_free_s
     if quota.free or quota.limit == 0:

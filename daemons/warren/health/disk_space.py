@@ -8,14 +8,17 @@ from warren.health.finding import Finding, Level
 from warren.health.observation import Disk, Snapshot
 from warren.status.broker_report import DiskLevels
 
-#: Percent of free space below which the check warns, or is critical. These are the defaults of
-#: [health], used when no broker status holds the settings.
+#: The percent of free space below which the check warns or is critical. These are the defaults of
+#: [health]. They are used when no broker status holds the settings.
 DISK_WARNING, DISK_CRITICAL = 10.0, 5.0
 
 
 def disk(snapshot: Snapshot) -> Iterator[Finding]:
-    """Yield a finding for each directory with a nearly full disk, else one for the fullest disk."""
-    report = snapshot.broker_status.report  # settings count also when they are old
+    """Yield a finding for each directory with a nearly full disk.
+
+    Without such a disk, yields one finding for the fullest disk.
+    """
+    report = snapshot.broker_status.report  # settings count also when the report is old
     levels = (report and report.disk) or DiskLevels(DISK_WARNING, DISK_CRITICAL)
     found = [_judge(each, levels.warning, levels.critical) for each in snapshot.disks]
     bad = [finding for finding in found if finding.level]
@@ -38,7 +41,7 @@ def _judge(disk: Disk, warning: float, critical: float) -> Finding:
 
 
 def _least(disk: Disk) -> tuple[float, str]:
-    """Return the smaller of the free parts of space and of file entries (inodes), with its name.
+    """Return the smaller of two free parts, with its name: space, and file entries (inodes).
 
     Entries count, because the embedded broker's directories hold an entry for each message.
     """

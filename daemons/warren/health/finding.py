@@ -9,7 +9,7 @@ from enum import IntEnum
 class Level(IntEnum):
     """The severity of a finding. Its number is the exit code of `warren health`.
 
-    The numbers are those of monitoring plugins.
+    Monitoring plugins use the same numbers.
     """
 
     OK = 0
@@ -26,7 +26,7 @@ class Finding:
     text: str
 
 
-#: The checks, in the order in which the failure of one part causes that of the next.
+#: The checks. Where one part's failure causes that of another part, the cause comes first.
 CHECKS = ("supervisord", "worker", "beat", "quota-watchdog", "broker", "queues", "quotas", "disk")
 
 

@@ -1,6 +1,6 @@
-"""The current state of the run directory and the disks.
+"""The state of the run directory and of the disks at one moment.
 
-Only this module of the package reads from the machine.
+No other module of this package reads from the machine.
 """
 
 from __future__ import annotations
@@ -17,11 +17,11 @@ from warren.status.suite_report import Reading
 
 @dataclass(frozen=True)
 class Disk:
-    """The free space of the disk of one directory.
+    """The free space on the disk of one directory.
 
-    `room` is the free part of the space, and `entries` that of the file entries (inodes), each from
-    0 to 1 of what an ordinary user may use. None means that the value is unknown: for `room`,
-    `last_error` says why; some file systems do not count `entries`.
+    room: the free part of the space. entries: the free part of the file entries (inodes). Both are
+    from 0 to 1 of what an ordinary user may use. None means unknown: for `room`, `last_error` says
+    why; for `entries`, the file system may not count them.
     """
 
     directory: Path
@@ -32,17 +32,20 @@ class Disk:
 
 @dataclass(frozen=True)
 class Snapshot:
-    """All that is judged. `now`, like every time in the files, is CLOCK_BOOTTIME in seconds."""
+    """All that the checks judge.
+
+    now: seconds of CLOCK_BOOTTIME, like every time in the files.
+    """
 
     now: float
     programs: Reading
     broker_status: BrokerReading
-    heartbeats: dict[str, Heartbeat]  # for their details: supervisord judges the heartbeats
+    heartbeats: dict[str, Heartbeat]  # used for their details; supervisord judges the heartbeats
     disks: tuple[Disk, ...]
 
 
 def look(run_dir: Path, directories: tuple[Path, ...]) -> Snapshot:
-    """Read the files of `run_dir`, and the free space of the disks of all these directories.
+    """Read the files of `run_dir`, and the free space on the disks of all these directories.
 
     Raises nothing.
     """
@@ -53,8 +56,7 @@ def look(run_dir: Path, directories: tuple[Path, ...]) -> Snapshot:
         programs=programs,
         broker_status=broker_file.read(run_dir),
         heartbeats=heartbeat.read(run_dir, names).by_program,
-        # systemd removes the run directory when it stops the suite, which is not an error of a
-        # disk.
+        # systemd removes the run directory when it stops the suite. That is not an error of a disk.
         disks=tuple(
             map(_disk, [*directories, run_dir] if os.path.exists(run_dir) else directories)
         ),
@@ -67,7 +69,7 @@ def _disk(directory: Path) -> Disk:
     except OSError as error:
         return Disk(directory, None, last_error=error.strerror or str(error))
     used = found.f_blocks - found.f_bfree
-    # Like df: space that is reserved for root is not free.
+    # As in df, space that is reserved for root is not free.
     room = found.f_bavail / max(1, used + found.f_bavail)
     # Some file systems do not count entries.
     entries = found.f_favail / found.f_files if found.f_files else None

@@ -9,7 +9,7 @@ from warren.health.observation import Snapshot
 from warren.status.condition import Condition
 from warren.status.suite_report import ProgramStatus, Reading
 
-#: Seconds for which the start of a program, or its search for the broker, is only a warning.
+#: Seconds. A program may start, or search for the broker, for so long before that is critical.
 TIMEOUT = 60.0
 _STOPPED = "the suite is not running; start it: warren start, or without systemd warren supervise"
 
@@ -26,7 +26,7 @@ def supervisord(snapshot: Snapshot) -> Finding:
 
 
 def not_running(reading: Reading) -> str:
-    """Return why the status of the programs is unknown; empty when supervisord reports it."""
+    """Return why the status of the programs is unknown; empty when supervisord reports one."""
     if reading.report is None:
         if reading.missing:
             return f"{_STOPPED}: {reading.last_error}"
@@ -34,12 +34,15 @@ def not_running(reading: Reading) -> str:
     if not reading.alive:
         return f"{_STOPPED}: supervisord, process {reading.report.process.pid}, has ended"
     if reading.old:
-        return f"supervisord hangs: it has said nothing for {span(reading.silence)}"
+        return f"supervisord hangs: it has reported nothing for {span(reading.silence)}"
     return ""
 
 
 def programs(snapshot: Snapshot, check: str) -> Iterator[Finding]:
-    """Yield a finding for each program of a daemon that has a problem, else one for all of them."""
+    """Yield a finding for each program of a daemon that has a problem.
+
+    Without a problem, yields one finding for all of these programs.
+    """
     if reason := not_running(snapshot.programs):
         yield Finding(check, Level.CRITICAL, reason)
         return
@@ -54,7 +57,7 @@ def programs(snapshot: Snapshot, check: str) -> Iterator[Finding]:
 
 
 def _ready_text(programs: list[ProgramStatus]) -> str:
-    """Return the names of programs that work, by what they do: worker-a, worker-b ready."""
+    """Return the names of working programs, by their condition: `worker-a, worker-b ready`."""
     names: dict[Condition, list[str]] = {}
     for program in programs:
         names.setdefault(program.condition, []).append(program.program)
@@ -75,7 +78,7 @@ def _daemon(program: str) -> str:
 
 
 def _judge(snapshot: Snapshot, program: ProgramStatus) -> tuple[Level, str]:
-    """Return the level and the text of supervisord's judgement of a program."""
+    """Return supervisord's judgement of a program, as a level and a text."""
     name, condition = program.program, program.condition
     seconds = max(0.0, snapshot.now - program.condition_since)
     if program.ready:
@@ -84,14 +87,14 @@ def _judge(snapshot: Snapshot, program: ProgramStatus) -> tuple[Level, str]:
     if condition == Condition.SILENT:
         return Level.CRITICAL, f"{name} hangs: {condition} for {span(seconds)}"
     if condition.passing:
-        # It passes by itself; it is critical when it lasts too long.
+        # The condition passes by itself. It is critical when it lasts too long.
         level = Level.WARNING if seconds < TIMEOUT else Level.CRITICAL
         return level, f"{text}, for {span(seconds)}"
     return Level.CRITICAL, f"{text}: {program.last_error}" if program.last_error else text
 
 
 def _warning(snapshot: Snapshot, program: ProgramStatus) -> tuple[Level, str] | None:
-    """Return what is wrong with a program although it works; None when nothing is."""
+    """Return what is wrong with a program that works; None when nothing is wrong."""
     if program.warning:
         return Level.WARNING, f"{program.program} is {program.warning}"
     heartbeat = snapshot.heartbeats.get(program.program)

@@ -17,11 +17,14 @@ _DAEMONS = ("worker", "beat", "quota-watchdog")
 
 
 def judge(snapshot: Snapshot, checks: Iterable[str] = CHECKS) -> list[Finding]:
-    """Return the findings of those checks, the worst first, each text once."""
+    """Return the findings of those checks, the worst first.
+
+    Findings with the same text are returned once.
+    """
     found: dict[str, Finding] = {}
     for check in checks:
         for finding in _check(snapshot, check):
-            # Nearly all checks find the same when the suite is not running.
+            # When the suite is not running, nearly all checks find the same text.
             found.setdefault(finding.text, finding)
     return sorted(found.values(), key=lambda finding: -finding.level)
 
@@ -34,7 +37,7 @@ def worst(findings: Sequence[Finding]) -> Level:
 def line(findings: Sequence[Finding]) -> str:
     """Return one line such as `CRITICAL: ...; warning: ...`, of at most LONGEST bytes of UTF-8.
 
-    When anything is wrong, the line holds only what is wrong.
+    When something is wrong, the line holds nothing else.
     """
     level = worst(findings)
     told = [finding for finding in findings if finding.level or not level]
