@@ -162,8 +162,7 @@ def test_what_is_no_line_is_said_on_stderr(
     said = capsysbinary.readouterr()
     assert len(said.out.splitlines()) == 2
     assert said.err.decode() == (
-        f"{directory}/worker.log: expected one JSON object a line, found 1 that are none; left "
-        "out\n"
+        f"{directory}/worker.log: expected one JSON object a line, found 1 other line; left out\n"
     )
 
 

@@ -107,7 +107,7 @@ def test_what_is_no_line_is_counted_and_left_out(put: Put, tmp_path: Path) -> No
     reader = Reader([tmp_path], Selection())
     assert numbers(reader.there()) == [1, 2, 3]
     assert reader.errors_found() == [
-        f"{tmp_path}/worker.log: expected one JSON object a line, found 3 that are none; left out"
+        f"{tmp_path}/worker.log: expected one JSON object a line, found 3 other lines; left out"
     ]
 
 

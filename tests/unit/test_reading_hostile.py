@@ -75,7 +75,7 @@ def test_a_file_that_cannot_be_opened_is_left_out_and_told(
     monkeypatch.setattr(file_module, "open_regular", opened)
     reader = Reader([tmp_path], Selection())
     assert numbers(WAYS[way](reader)) == [2]
-    why = f"left out, for it cannot be opened: {os.strerror(code)}"
+    why = f"left out, because it cannot be opened: {os.strerror(code)}"
     assert sorted(reader.errors_found()) == [f"{tmp_path}/a.log: {why}", f"{tmp_path}/z.log: {why}"]
     closed.add(tmp_path / "worker.log")
     with pytest.raises(WarrenError, match="the logs cannot be read"):
@@ -99,7 +99,7 @@ def test_what_is_no_file_is_left_out_and_told(
     reader = Reader([tmp_path], Selection())
     assert numbers(WAYS[way](reader)) == [1]
     (last_error,) = reader.errors_found()
-    assert last_error.startswith(f"{tmp_path / name}: left out, for it is a ")
+    assert last_error.startswith(f"{tmp_path / name}: left out, because it is a ")
     assert word in last_error
 
 
@@ -116,7 +116,7 @@ def test_a_line_that_is_too_long_is_left_out_and_told(
     reader = Reader([tmp_path], ASKED[asked])
     assert numbers(WAYS[way](reader)) == [1, 3, 4]
     assert reader.errors_found() == [
-        f"{tmp_path / name}: 2 of its lines are longer than {LONGEST} bytes; left out"
+        f"{tmp_path / name}: 2 lines of the file are longer than {LONGEST} bytes; left out"
     ]
 
 
@@ -150,7 +150,7 @@ def test_a_line_whose_time_is_none_hides_no_other(
     assert [number for number in numbers(WAYS[way](reader)) if number] == [1, 2]
     if reader.found == 2:
         assert reader.errors_found() == [
-            f"{tmp_path / name}: expected one JSON object a line, found 3 that are none; left out"
+            f"{tmp_path / name}: expected one JSON object a line, found 3 other lines; left out"
         ]
 
 

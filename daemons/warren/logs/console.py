@@ -13,7 +13,8 @@ from warren.redaction.masker import redact
 class Console(logging.Handler):
     """Shows warnings and errors to a command's user, on stderr, as text without fields.
 
-    A process has no log until `configure`. Records of other loggers go to the handler `others`.
+    A process has no log until `configure` was called. Records of other loggers go to the handler
+    `others`.
     """
 
     def __init__(self, others: logging.Handler) -> None:
@@ -30,9 +31,9 @@ class Console(logging.Handler):
 def _redacted(record: logging.LogRecord) -> logging.LogRecord:
     """Return the record without secrets.
 
-    For a record whose arguments do not fit, return the path, the message, the arguments and the
-    error. `logging` itself would print the call stack with source lines, and a line may hold a
-    password.
+    When the arguments do not fit the message, the text is the path, the message, the arguments and
+    the error. `logging` itself would print the call stack with source lines, and such a line may
+    hold a password.
     """
     try:
         text = record.getMessage()

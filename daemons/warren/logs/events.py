@@ -1,4 +1,4 @@
-"""All events that Warren logs: a stable name for programs and one line for people each."""
+"""All events that Warren logs. Each has a stable name for programs and one line for people."""
 
 from __future__ import annotations
 
@@ -13,8 +13,8 @@ def means(meaning: str) -> tuple[auto, str]:
 class Event(StrEnum):
     """The values of a log line's field `event`.
 
-    docs/events.md documents them; a test compares that page with this list. What stands before
-    "; `" is the text of the event in the journal and on a terminal.
+    docs/events.md documents them; a test compares that page with this list. In the journal and on a
+    terminal the text of an event is the part of its meaning before "; `".
     """
 
     meaning: str
@@ -36,7 +36,7 @@ class Event(StrEnum):
     SUPERVISOR_LOST = means("the supervisor is gone: the daemon requeues its work and ends")
     RELOADED = means("SIGHUP: new settings are in force")
     RELOAD_REFUSED = means("SIGHUP: the new settings are wrong and nothing was changed")
-    STATE_DUMPED = means("SIGUSR1: what the daemon is doing, with its stacks")
+    STATE_DUMPED = means("SIGUSR1: the daemon logs what it is doing, with its stacks")
     CANNOT_WRITE = means("a file of Warren could not be written (permission, full disk)")
     FILE_MOVED_AWAY = means("the file at `path` cannot be used: it was renamed (`kept_as`)")
     RECORD = means("a line of a library; `logger` names the library, `message` is its text")
@@ -44,8 +44,8 @@ class Event(StrEnum):
 
     # supervision
     PROGRAM_HUNG = means(
-        "a daemon's heartbeat stopped for `silent_s` (`reason`): its stacks go to its capture "
-        "file, and it is started again"
+        "a daemon's heartbeat stopped for `silent_s` (`reason`): the daemon's stacks go to "
+        "its capture file, and the daemon is started again"
     )
     PROGRAM_BACKING_OFF = means(
         "a daemon ended `failures` times too soon: it is started only every `retry_every_s`"
@@ -53,31 +53,35 @@ class Event(StrEnum):
     PROGRAM_RECOVERED = means("a daemon that was backing off does its work again")
     PROGRAM_TOO_BIG = means("a daemon has grown beyond its max_memory: it is restarted gracefully")
     WORKER_STUCK = means(
-        "a worker with room took no messages although there were some: it is restarted gracefully"
+        "a worker had room but took no messages, although its queues held some: the worker is"
+        " restarted gracefully"
     )
     WORKER_BLOCKED = means(
         "every child of a worker has run one task for `busy_s` while messages wait; `tasks` are "
         "the ids of the oldest"
     )
     PROGRAM_REMOVED = means(
-        "supervisord had a program that differs from the settings: it was killed and removed"
+        "supervisord had a program that differs from the settings: the program was killed and"
+        " removed"
     )
     PROGRAM_RESTORED = means(
-        "a program was stopped or removed over supervisord's socket (`found`): it was started again"
+        "a program was stopped or removed over supervisord's socket (`found`): the program "
+        "was started again"
     )
     WORKERS_RESTARTED = means(
-        "a rolling restart is over; `programs` work again, `problems` say what kept the rest"
+        "a rolling restart is over; `programs` work again, `problems` say why the other "
+        "programs do not"
     )
     SUPERVISION_FAILED = means(
-        "an unexpected error cost supervise one `step` of its loop, which continues; `exception` "
-        "has the traceback"
+        "an unexpected error cost supervise one `step` of its loop, and the loop continues; "
+        "`exception` has the traceback"
     )
     RUN_DIRECTORY_RESTORED = means(
         "a file of the run directory (`path`) was removed or damaged: it was made again"
     )
     RUN_DIRECTORY_LOST = means(
-        "files of the run directory cannot be made again, or another suite uses it: stop one of "
-        "the two"
+        "files of the run directory cannot be made again, or another suite uses the "
+        "directory: stop one of the two suites"
     )
     NOTIFY_FAILED = means("the state of the suite could not be reported to systemd")
 
@@ -85,7 +89,8 @@ class Event(StrEnum):
     BROKER_CONNECTED = means("a daemon has reached the broker")
     BROKER_UNREACHABLE = means("the broker does not answer; the daemon keeps trying")
     RESULTS_NOT_STORED = means(
-        "results cannot be stored now (`reason`): finished tasks keep theirs until they can"
+        "results cannot be stored now (`reason`): finished tasks keep their results until "
+        "these can be stored"
     )
     RESULTS_STORED = means("results can be stored again")
     PROGRESS_NOT_STORED = means(
@@ -94,7 +99,9 @@ class Event(StrEnum):
     BROKER_LOST = means("the connection to the broker broke")
     BROKER_ALARM = means("the broker takes no messages; `alarm` says why, in the broker's words")
     BROKER_ALARM_CLEARED = means("the broker takes messages again")
-    BACKLOG_GROWS = means("a queue reached a level of [health], or will within an hour")
+    BACKLOG_GROWS = means(
+        "a queue has reached a level of [health], or will reach one within an hour"
+    )
     BACKLOG_SHRINKS = means("a queue is below the levels of [health] again")
     MESSAGES_RESTORED = means(
         "embedded broker, Redis: messages of a dead process or a broken connection went back to "
@@ -102,8 +109,8 @@ class Event(StrEnum):
     )
     MESSAGE_REJECTED = means("a message that cannot be run was rejected; `reason` says why")
     KEY_REJECTED = means(
-        "Redis: a key of queues or bindings (`key`), or an entry of it, was not valid: it was "
-        "moved to `moved_to`"
+        "Redis: a key of queues or bindings (`key`), or an entry of the key, was not valid: "
+        "the key or entry was moved to `moved_to`"
     )
     HOST_NAME_TAKEN = means("another suite on this broker has this host's name")
     QUEUE_UNCONSUMED = means(
@@ -114,22 +121,25 @@ class Event(StrEnum):
         "a rejected message could not be kept as intended; `consequence` says what was done"
     )
     CANNOT_POSTPONE = means(
-        "RabbitMQ grants no queue for tasks that are due later: the worker's memory holds them, "
-        "without a bound"
+        "RabbitMQ grants no queue for tasks that are due later: the worker's memory holds "
+        "these tasks, without a limit"
     )
     REJECTED_DROPPED = means(
         "the oldest rejected messages were dropped: at most 10,000, or 1 GiB, are kept"
     )
     KEPT_HERE = means(
-        "RabbitMQ takes no copy of a message that this host cannot run: the file `path` keeps it"
+        "RabbitMQ takes no copy of a message that this host cannot run: the file `path` keeps"
+        " the message"
     )
 
     # tasks
     TASK_UNKNOWN = means(
-        "no module of this worker has the task: it was requeued, as another worker may have it"
+        "no module of this worker has the task: the task was requeued, because another worker"
+        " may have it"
     )
     TASK_POSTPONED = means(
-        "a task that is due in `due_in_s` was sent back to the broker and comes again then"
+        "a task is due in `due_in_s`: the task was sent back to the broker, and comes again "
+        "when it is due"
     )
     TASK_STARTED = means(
         "a child begins a task; `pid` is the child's, `waited_s` says how long the task waited"
@@ -140,19 +150,19 @@ class Event(StrEnum):
         "was given up (`reason`)"
     )
     TASK_IGNORED = means(
-        "a task raised Ignore, or another one replaced it under the same id (`reason`): no result "
-        "is recorded"
+        "a task raised Ignore, or another task replaced it under the same id (`reason`): no "
+        "result is recorded"
     )
     TASK_RETRIED = means(
         "a task raised and will be tried again, in `again_in_s` or at `again_at`; `reason` says why"
     )
     POOL_GARBLED = means(
-        "a pool child (`process`) sent what is no message of the pool: it was ended, and its task "
-        "counts as lost"
+        "a pool child (`process`) sent a message that the pool does not know: the child was "
+        "ended, and its task counts as lost"
     )
     POOL_STUCK = means(
-        "an idle pool child (`process`) did not begin its task, or the report of its end was "
-        "lost: it was ended after 20 s"
+        "an idle pool child (`process`) did not begin its task, or its report of the task's "
+        "end was lost: the child was ended after 20 s"
     )
     LEFTOVERS_ENDED = means(
         "processes that tasks had started were killed, because the child that ran the task has "
@@ -173,8 +183,8 @@ class Event(StrEnum):
         "operator's restart"
     )
     QUEUE_RESUMED = means(
-        "the worker takes from a cancelled queue again; `reason` says why, where no "
-        "`add_consumer` asked for it"
+        "the worker takes from a cancelled queue again; `reason` says why, if no "
+        "`add_consumer` has asked for that"
     )
     TASK_REQUEUED = means("an unfinished task went back to the broker; `reason` says why")
     TASK_RENEWED = means(
@@ -182,14 +192,14 @@ class Event(StrEnum):
         "with a new count replaces it"
     )
     REQUEUE_REFUSED = means(
-        "RabbitMQ takes no message back: `queue` is missing or takes no more; the worker keeps it "
-        "and tries again within 5 s"
+        "RabbitMQ takes no message back: `queue` is missing or takes no more messages; the "
+        "worker keeps the message and tries again within 5 s"
     )
 
     # quotas
     QUOTA_EXHAUSTED = means("a queue is paused until its quota has a free slot")
     QUOTA_LEVEL = means(
-        "the use of a quota crossed a level (`percent`; 0: it is below all levels again)"
+        "the use of a quota crossed a level (`percent`; 0: the use is below all levels again)"
     )
     QUOTA_CHANGED = means(
         "a quota has a new limit or window; `next_call_s` says for how long no call is admitted, "
@@ -207,8 +217,8 @@ class Event(StrEnum):
     )
     LEDGER_BUSY = means("a ledger's lock was held too long: nothing was admitted")
     JOB_FAILED = means(
-        "a job of the quota-watchdog failed (`job`, `reason`): it is tried again; the others "
-        "continue"
+        "a job of the quota-watchdog failed (`job`, `reason`): the job is tried again; the "
+        "other jobs continue"
     )
 
     # schedule
@@ -219,9 +229,9 @@ class Event(StrEnum):
         "the message of a tick came twice: its task had ended on this host and was not run again"
     )
     TICK_MISSED = means(
-        "ticks of an entry came due while no beat led (`ticks`: those after `after` up to "
-        "`tick`); `left_out` of them are not sent, except `unsure` that a lost leader may have "
-        "sent"
+        "ticks of an entry came due while no beat led (`ticks` of them, after `after` "
+        "and up to `tick`); `left_out` of these ticks are not sent now, but a lost leader may have "
+        "sent `unsure` of them"
     )
     CLOCK_SET_BACK = means(
         "the last tick of an entry lies ahead: the clock of this host or of the last leader was "

@@ -29,20 +29,21 @@ _FIXED = frozenset(
     ("timestamp", "level", "event", "daemon", "program", "host", "pid", "logger", "message")
 )
 
-#: Deeper nesting is written as text: nobody reads it, and a value that contains itself must end.
+#: The deepest nesting that is kept; deeper values become text. A value that contains itself must
+#: end, and nobody reads so deep a value.
 DEPTH = 8
 
-#: A number with more bits is written as text: Python refuses to print more than 4,300 digits, and
-#: readers refuse to read them.
+#: The most bits of a number that stays a number; a longer number becomes text. Python refuses to
+#: print more than 4,300 digits, and readers refuse to read them.
 _BITS = 10_000
 
-# Valid in JSON, but a surrogate, or a line end for some readers (str.splitlines among them).
+# Valid in JSON, but each is a surrogate or, for some readers (str.splitlines is one), a line end.
 _UNSAFE = re.compile("[\x7f-\x9f\u2028\u2029\ud800-\udfff]")
 
 
 @dataclass(frozen=True)
 class Writer:
-    """The writer of a line: the fields with which every line begins."""
+    """The writer of a line: the fields with which each of its lines begins."""
 
     daemon: str
     program: str
@@ -53,7 +54,8 @@ class Writer:
     ) -> dict[str, object]:
         """Return the fields with which a line begins.
 
-        `created` is in seconds since the epoch. A line of supervisord may be about another program.
+        created: seconds since the epoch. program: the program that the line is about, if it is
+        another than the writer, as in a line of supervisord.
         """
         moment = datetime.fromtimestamp(created, UTC)
         return {
@@ -63,13 +65,13 @@ class Writer:
             "daemon": self.daemon,
             "program": program or self.program,
             "host": self.host,
-            "pid": os.getpid(),  # for each line: pool children inherit this object
+            "pid": os.getpid(),  # read for each line, because pool children inherit this object
         }
 
     def shape(self, _logger: object, _method: str, fields: EventDict) -> EventDict:
         """Return the fields of a record, the fixed fields first.
 
-        An event that is not in events.py is a message of a library or of a task author.
+        An event that is not in events.py is the message of a library or of a task's author.
         """
         record, event = fields.pop("_record"), fields.pop("event")
         fields.pop("_from_structlog")
@@ -88,8 +90,9 @@ class Writer:
     def own(
         self, created: float, level: int, event: Event, fields: Mapping[str, object]
     ) -> dict[str, object]:
-        """Return the fields of one of Warren's own events: the fixed fields, the task's, the
-        others.
+        """Return the fields of one of Warren's own events.
+
+        The fixed fields come first, then the task's fields, then the event's own.
         """
         about = fields.get("program")
         line = self.line(created, level_name(level), event.value, str(about) if about else None)
@@ -116,19 +119,20 @@ class Writer:
         return f"{render(line | {'path': str(path), 'lost': number, 'error': error})}\n".encode()
 
     def move_away(self, kept: MovedAway) -> bytes:
-        """Return the line that names the obstacle that had the path of the log."""
+        """Return the line that names the obstacle that was found at the path of the log."""
         line = self.line(datetime.now(UTC).timestamp(), "warning", Event.FILE_MOVED_AWAY.value)
         return f"{render(line | kept._asdict())}\n".encode()
 
 
 def level_name(number: int) -> str:
-    """Return the level at or below `number`; libraries invent levels in between."""
+    """Return the standard level at or below `number`: libraries invent levels in between."""
     return LEVELS[max(0, min(number // 10, len(LEVELS)) - 1)]
 
 
 def extra(_logger: object, _method: str, fields: EventDict) -> EventDict:
-    """Add what a caller gave as `extra=`, but never replace a field that says who wrote the
-    line.
+    """Add the fields that a caller gave as `extra=`.
+
+    A field that says who wrote the line is never replaced.
     """
     record: logging.LogRecord = fields["_record"]
     for key, value in vars(record).items():
@@ -140,11 +144,10 @@ def extra(_logger: object, _method: str, fields: EventDict) -> EventDict:
 
 
 def render(fields: Mapping[str, object]) -> str:
-    """Return the fields as one JSON object, without a newline in or after it, that encodes to
-    UTF-8.
+    """Return the fields as one JSON object in one line that encodes to UTF-8.
 
-    Values that JSON does not know become their text. NaN and infinity do so as well, because jq and
-    other readers refuse them.
+    A value that JSON does not know becomes its text. So do NaN and infinity, because jq and other
+    readers refuse these.
     """
     try:
         line = _without_secrets(bounded(fields, _dump))
@@ -159,7 +162,7 @@ def safe_text(value: object) -> str:
         if isinstance(value, (os.PathLike, UUID)):
             return str(value)
         return value.isoformat() if isinstance(value, (date, time)) else repr(value)
-    # The object may come from anybody, and the line must not be lost for it.
+    # The object may come from any code, and an error in that code must not lose the line.
     except Exception as error:  # noqa: BLE001
         return f"<{type(value).__name__} that cannot be shown: {type(error).__name__}>"
 
@@ -180,15 +183,16 @@ def _dump(value: object) -> str:
     return _encode(value)
 
 
-#: Bound once: `json.dumps` would make an encoder for each line, and a task may replace it.
+#: Bound once: `json.dumps` would make an encoder for each line, and a task may replace `dumps`.
 _encode = json.JSONEncoder(
     ensure_ascii=False, allow_nan=False, separators=(",", ":"), default=safe_text
 ).encode
 
 
 def _plain(value: object, depth: int, within: tuple[int, ...]) -> Any:
-    """Return a copy of `value` with plain JSON types; `within` are the ids of the outer
-    containers.
+    """Return a copy of `value` with plain JSON types.
+
+    within: the ids of the outer containers.
     """
     if value is None or isinstance(value, (bool, str)):
         return value
@@ -213,14 +217,14 @@ def _key(key: object) -> str:
 def _without_secrets(line: str) -> str:
     """Return the line without secrets.
 
-    Where it may hold a secret, each of its texts is examined by itself, so that no escape hides its
-    end.
+    When the line may hold a secret, each text in it is examined by itself, so that no escape hides
+    the end of a secret.
     """
     return _dump(redact_value(json.loads(line))) if suspicious(line) else line
 
 
 def _escape(match: re.Match[str]) -> str:
     code = ord(match[0])
-    # A lone surrogate has no meaning to any reader, and is shown as text. The other characters keep
-    # their value behind an escape.
+    # A lone surrogate has no meaning to any reader, so it becomes text. Each other character
+    # becomes an escape with the same value.
     return f"\\\\u{code:04x}" if 0xD800 <= code <= 0xDFFF else f"\\u{code:04x}"

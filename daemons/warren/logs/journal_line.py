@@ -1,6 +1,6 @@
-"""A log line in the form for systemd's journal: one line of text.
+"""A log line in its form for systemd's journal: one line of text.
 
-The time and the host are left out, because the journal has them itself.
+The time and the host are left out, because the journal itself has both.
 """
 
 from __future__ import annotations
@@ -12,7 +12,7 @@ from warren.system.printable import one_line
 
 #: The priorities of syslog, which begin a line as sd-daemon(3) describes.
 _PRIORITIES = {"critical": 2, "error": 3, "warning": 4, "info": 6, "debug": 7}
-#: The fields that the journal has itself, or that have a position of their own in the line.
+#: The fields that the journal itself has, or that have their own position in the line.
 _ELSEWHERE = frozenset(
     (
         "timestamp",
@@ -27,7 +27,7 @@ _ELSEWHERE = frozenset(
         "exception",
     )
 )
-#: The longest text of one value, in characters: the log file has the rest.
+#: The longest text of one value, in characters. The log file has the whole text.
 _LONGEST = 400
 
 
@@ -35,8 +35,8 @@ def journal_line(line: str) -> str:
     """Return the text of a log line, such as `<6>ready: programs=worker-main, beat`."""
     fields: dict[str, Any] = json.loads(line)
     event, message = str(fields.get("event", "")), str(fields.get("message", ""))
-    # A message of a library or of supervisord is a sentence; the event only says where it comes
-    # from.
+    # The message of a library or of supervisord is a sentence. Its event says only where the
+    # sentence comes from.
     parts = [message] if message else [event + (":" if set(fields) - _ELSEWHERE else "")]
     if (
         fields.get("program") not in (None, fields.get("daemon"))

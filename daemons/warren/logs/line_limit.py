@@ -1,5 +1,6 @@
-"""The length of a log line: an exception may hold megabytes of text, its traceback the same
-again.
+"""The length of a log line.
+
+An exception may hold megabytes of text, and its traceback holds that text again.
 """
 
 from __future__ import annotations
@@ -7,12 +8,12 @@ from __future__ import annotations
 import json
 from collections.abc import Callable, Mapping
 
-#: Largest number of characters of a line: more than any line of Warren's own has, and as much as
-#: tools read at once.
+#: The most characters of a line. No line of Warren's own is so long, and tools read so much at
+#: once.
 LONGEST = 65_536
-#: Number of characters that are kept of each text of a longer line; tried in this order.
+#: The characters that are kept of each text of a longer line. The numbers are tried in this order.
 _KEPT = (8_000, 500, 50)
-#: Number of items that are kept of each list or object at the last try.
+#: The items that are kept of each list or object at the last try.
 _ITEMS = 50
 #: The field that says how many characters a line had before it was cut.
 CUT_FROM = "cut_from"
@@ -22,16 +23,15 @@ _decode = json.JSONDecoder().decode
 
 
 def bounded(fields: Mapping[str, object], dump: Callable[[object], str]) -> str:
-    """Return the JSON text that `dump` makes of the fields, with long texts cut in the middle if
-    needed.
+    """Return the fields as JSON text; a text that is too long is cut in the middle.
 
-    Raises what `dump` raises.
+    dump: makes the JSON text. Raises what `dump` raises.
     """
     text = dump(fields)
     if len(text) <= LONGEST:
         return text
-    # The decoded text holds only texts, numbers and lists: an object that an author logs, such as
-    # an exception, has become its text.
+    # The decoded text holds only texts, numbers, lists and objects of JSON. An object that an
+    # author logs, such as an exception, has become its text.
     fields, mark = _decode(text), {CUT_FROM: len(text)}
     for kept in _KEPT:
         text = dump(
@@ -39,15 +39,15 @@ def bounded(fields: Mapping[str, object], dump: Callable[[object], str]) -> str:
         )
         if len(text) <= LONGEST:
             return text
-    # Only lists of lists of lists, or numbers of thousands of digits, come here.
+    # Only lists of lists of lists, and numbers of thousands of digits, are still too long here.
     first = list(fields.items())[:_ITEMS]
     return dump({**{cut(str(name), _KEPT[-1]): _brief(value) for name, value in first}, **mark})
 
 
 def cut(text: str, kept: int) -> str:
-    """Return the beginning and the end of a text, and how much was left out.
+    """Return the beginning and the end of a text, with a note of how much was left out.
 
-    No word that may be a URL is cut in two: half of a password would not be recognized.
+    A word that may be a URL is not cut in two: half of a password would not be recognized.
     """
     if len(text) <= kept:
         return text

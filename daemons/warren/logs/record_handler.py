@@ -1,4 +1,4 @@
-"""The handler of `logging` that makes each record a line of the log."""
+"""The handler of `logging` that turns each record into a line of the log."""
 
 from __future__ import annotations
 
@@ -13,7 +13,7 @@ from warren.logs.sink import Sink, task_fields
 
 
 class Handler(logging.Handler):
-    """Makes each record of `logging` a line of the log."""
+    """Turns each record of `logging` into a line of the log."""
 
     def __init__(self, sink: Sink, writer: Writer) -> None:
         super().__init__()
@@ -35,23 +35,24 @@ class Handler(logging.Handler):
     def emit(self, record: logging.LogRecord) -> None:
         try:
             line = self.format(record)
-        # A bad argument must cost neither the caller nor the line.
+        # A bad argument must neither raise an error in the caller nor lose the line.
         except Exception as error:  # noqa: BLE001
             line = self.writer.unformatted(record, error)
         self.sink.put(line)
 
     def close(self) -> None:
-        # Code that closes the handlers of `logging` does not close the log: the sink is Warren's.
+        # Code that closes the handlers of `logging` does not close the log: the log's sink is
+        # Warren's.
         self.closed = True
         super().close()
 
 
 def _within(_logger: object, _method: str, fields: EventDict) -> EventDict:
-    """Return the fields with those of the running task."""
+    """Return the fields together with the fields of the running task."""
     return {**fields, **(task_fields.get() or {})}
 
 
-#: The processors of a record that a logger of structlog makes.
+#: The processors for a record of a structlog logger.
 CHAIN: list[Processor] = [
     structlog.stdlib.filter_by_level,
     structlog.contextvars.merge_contextvars,

@@ -1,4 +1,4 @@
-"""The log of a process: each record, also of its libraries, is one JSON object per line.
+"""The log of a process: each record becomes one JSON object per line, also a record of a library.
 
 Every line has the same first fields.
 """
@@ -31,7 +31,7 @@ from warren.system.users import own_name
 
 
 class Logger(Protocol):
-    """A logger for the events of events.py and no others."""
+    """A logger that takes only the events of events.py."""
 
     def debug(self, event: Event, **fields: object) -> None: ...
     def info(self, event: Event, **fields: object) -> None: ...
@@ -40,8 +40,9 @@ class Logger(Protocol):
     def critical(self, event: Event, **fields: object) -> None: ...
 
     def exception(self, event: Event, **fields: object) -> None:
-        """Log at level error, with the traceback of the handled exception in the field
-        `exception`.
+        """Log at level error.
+
+        The field `exception` has the traceback of the handled exception.
         """
 
     def bind(self, **fields: object) -> Logger:
@@ -49,8 +50,9 @@ class Logger(Protocol):
 
 
 class _Own:
-    """Writes to the log of this process, without `logging`; before `configure` to stderr for
-    people.
+    """Writes to the log of this process, without `logging`.
+
+    Before `configure` was called, writes to stderr for people.
     """
 
     def __init__(self, **bound: object) -> None:
@@ -82,7 +84,8 @@ class _Own:
         if _process.sink is not None:
             _process.sink.event(level, event, fields)
         else:
-            # A command has no log. The standard library passes warnings and worse to logs.console.
+            # A command has no log. The standard library passes its warnings and errors to
+            # logs.console.
             logger = structlog.wrap_logger(
                 logging.getLogger("warren"), CHAIN, structlog.stdlib.BoundLogger
             )
@@ -90,7 +93,7 @@ class _Own:
 
 
 class _Process:
-    """The log of this process; it has none before `configure`."""
+    """The log of this process. There is none before `configure` was called."""
 
     sink: Sink | None = None
     handler: Handler | None = None
@@ -101,7 +104,7 @@ _own = _Own()
 
 
 def logger() -> Logger:
-    """Return the logger for Warren's own events; the call may come before `configure`."""
+    """Return the logger for Warren's own events; also before `configure` was called."""
     return _own
 
 
@@ -111,8 +114,9 @@ def is_configured() -> bool:
 
 
 def losing() -> bool:
-    """Return whether the last line could not be written: the disk is full, or the limits are
-    low.
+    """Return whether the last line could not be written.
+
+    The disk may be full, or a limit of the process may be too low.
     """
     return _process.sink is not None and _process.sink.losing
 
@@ -127,9 +131,9 @@ def configure(
 ) -> None:
     """Write every record of this process to `directory`/`daemon`.log from now on.
 
-    A second call replaces the first. `level` is debug, info, warning, error or critical. With
-    `also_journal` each line also goes to stderr as text, which leads to the journal. Raises
-    CannotWrite when the file cannot be opened; later failures never reach the caller of a logger.
+    A second call replaces the first. level: debug, info, warning, error or critical. also_journal:
+    also write each line as text to stderr, which leads to the journal. Raises CannotWrite when the
+    file cannot be opened; later failures never reach the caller of a logger.
     """
     writer = Writer(daemon, program, host)
     path = directory / f"{daemon}.log"
@@ -145,17 +149,17 @@ def configure(
 
 
 def set_level(level: str) -> None:
-    """Set the level at once, for Warren's own lines and for the lines of its libraries."""
+    """Set the level of Warren's own lines and of its libraries' lines at once."""
     if _process.sink is not None:
         _process.sink.level = _number(level)
     logging.getLogger().setLevel(level.upper())
 
 
 def keep() -> None:
-    """Restore what a module at its import, or a task, has changed in `logging`.
+    """Restore what a task, or a module at its import, has changed in `logging`.
 
     Then the lines of libraries and authors are written again. Warren's own events do not need this.
-    What others have added (handlers, filters) stays.
+    Handlers and filters that other code has added stay.
     """
     handler, root = _process.handler, logging.getLogger()
     if handler is None or _process.sink is None:
@@ -165,7 +169,7 @@ def keep() -> None:
     if root.level != _process.sink.level:
         root.setLevel(_process.sink.level)
     if handler.closed or handler not in root.handlers:
-        # This is the work of `dictConfig`: it closes every handler, and disables the loggers that
+        # `dictConfig` makes this necessary: it closes every handler, and disables the loggers that
         # it does not name.
         handler.closed = root.disabled = False
         if handler not in root.handlers:
@@ -176,7 +180,7 @@ def keep() -> None:
 
 
 def end() -> None:
-    """Close the log of this process; `get` writes to stderr for people again."""
+    """Close the log of this process. From then on `logger` writes to stderr for people."""
     sink, handler = _process.sink, _process.handler
     _process.sink = _process.handler = None
     if handler is not None:
@@ -186,12 +190,15 @@ def end() -> None:
 
 
 def bind(**fields: object) -> None:
-    """Add `fields` to every line of the calling thread from now on, whoever writes the line."""
+    """Add `fields` to every line of the calling thread from now on.
+
+    It does not matter which code writes the line.
+    """
     task_fields.set({**(task_fields.get() or {}), **fields})
 
 
 def unbind(*names: str) -> None:
-    """Remove fields that `bind` has added; a name that is not bound is no error."""
+    """Remove fields that `bind` has added. A name that is not bound is no error."""
     task_fields.set(
         {name: value for name, value in (task_fields.get() or {}).items() if name not in names}
     )
@@ -201,14 +208,15 @@ def _number(level: str) -> int:
     return logging.getLevelNamesMapping()[level.upper()]
 
 
-# Where no code has configured logging, the standard library gives this handler warnings and worse.
+# When no code has configured logging, the standard library gives this handler the warnings and
+# errors.
 if logging.lastResort is not None:
     logging.lastResort = Console(logging.lastResort)
 
 
 def _install(sink: Sink, writer: Writer) -> None:
     root = logging.getLogger()
-    # A library that called basicConfig would write every line twice, and not as JSON.
+    # A library that calls basicConfig would write every line a second time, and not as JSON.
     for old in root.handlers[:]:
         root.removeHandler(old)
         old.close()
@@ -233,8 +241,8 @@ def _crashed(kind: type[BaseException], error: BaseException, trace: TracebackTy
         sys.__excepthook__(kind, error, trace)
         return
     logger().critical(Event.CRASHED, exc_info=(kind, error, trace))
-    # On stderr as well, for a person at a terminal. A capture file may take stderr, so without
-    # secrets.
+    # The error also goes to stderr, for a person at a terminal. stderr may be a capture file, so
+    # the text has no secrets.
     complain(redact("".join(traceback.format_exception(kind, error, trace)).rstrip()))
 
 

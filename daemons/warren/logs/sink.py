@@ -1,8 +1,8 @@
 """The sink: all lines of one process go straight into its log file, whatever happens to `logging`.
 
 A task, or a module at its import, may close every handler of `logging` (`dictConfig` and Django's
-`setup()` do so), replace its handlers or switch it off. That does not affect a Sink: Warren's own
-events do not pass through `logging` at all.
+`setup()` do so), replace the handlers, or switch `logging` off. A sink is not affected: Warren's
+own events do not pass through `logging`.
 """
 
 from __future__ import annotations
@@ -20,15 +20,15 @@ from warren.logs.formatter import Writer, render
 from warren.logs.journal_line import journal_line
 from warren.logs.writer import LineFile, complain
 
-#: The fields of the task that this thread is running. They are not in structlog's own context,
-#: which an author may clear.
+#: The fields of the task that this thread runs. They are kept apart from structlog's own context,
+#: because an author may clear that context.
 task_fields: ContextVar[dict[str, object] | None] = ContextVar("warren_task_fields", default=None)
 
 
 class Sink:
     """The log of one process.
 
-    `level` is the lowest level that is written, as a number of `logging`.
+    level: the lowest level that is written, as a number of `logging`.
     """
 
     def __init__(self, file: LineFile, writer: Writer, level: int, also_journal: bool) -> None:
@@ -37,7 +37,7 @@ class Sink:
         self.level = level
         self._also_journal = also_journal
         self._lock = threading.RLock()  # a signal handler may log while its own thread is writing
-        # A forked child must not wait for a lock of a thread that only the parent has.
+        # A forked child must not wait for a lock that is held by a thread of the parent.
         os.register_at_fork(after_in_child=self._renew_lock)
 
     def event(self, level: int, event: Event, fields: dict[str, Any]) -> None:
@@ -78,7 +78,8 @@ class Sink:
 def _traceback(given: Any) -> str:
     """Return the text of an exception.
 
-    `given` is an exception, a triple of `sys.exc_info()`, or True for the handled exception.
+    given: an exception, a triple of `sys.exc_info()`, or True for the exception that is handled
+    now.
     """
     if isinstance(given, BaseException):
         given = (type(given), given, given.__traceback__)

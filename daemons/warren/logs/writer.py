@@ -1,4 +1,4 @@
-"""The file of a log: many processes append to it, it may be rotated, and its disk may be full."""
+"""The file of a log. Many processes append to it, it may be rotated, and its disk may be full."""
 
 from __future__ import annotations
 
@@ -12,22 +12,22 @@ from pathlib import Path
 from warren.system.obstacles import MovedAway, clear
 
 MODE = 0o640
-#: After this many seconds without a line a process looks at the end of the file before it appends.
+#: Seconds. A process that has written no line for so long looks at the end of the file first.
 SILENCE = 1.0
 _LOOKS = 3
 _BETWEEN_LOOKS = 0.002
 
 
 class LineFile:
-    """Appends lines, one write(2) for each, to whatever file now has `path`.
+    """Appends lines to the file that has `path` at that moment, with one write(2) for each line.
 
     The kernel appends each write as a whole, so processes need no lock among themselves. The
-    threads of a process do: the caller holds a lock (logging.Handler has one, and renews it in a
-    forked child).
+    threads of one process need a lock, which the caller holds (logging.Handler has a lock, and
+    renews it in a forked child).
 
-    `loss_line` returns the line that reports lost lines, once writing works again; its arguments
-    are their number and the last error. `rename_line` returns the line that names a directory that
-    had the file's path.
+    loss_line: returns the line that reports lost lines once writing works again; its arguments are
+    the number of lost lines and the last error. rename_line: returns the line that names a
+    directory that was found at the file's path.
     """
 
     def __init__(
@@ -52,7 +52,7 @@ class LineFile:
     def write(self, line: bytes) -> None:
         """Append `line`, which ends in a newline.
 
-        Raises nothing: a line that is lost is counted.
+        Raises nothing. A line that cannot be written is counted as lost.
         """
         try:
             self._append(line)
@@ -68,8 +68,9 @@ class LineFile:
     def _append(self, line: bytes) -> None:
         self._put(line)
         if os.fstat(self._fd).st_nlink == 0:
-            # While this process was stopped, the file was rotated, compressed and removed. Nobody
-            # knows whether the line came in time: twice is better than not at all.
+            # While this process was stopped, the file was rotated, compressed and removed. Whether
+            # the line was written before that is not known. A line that is there twice is better
+            # than a lost line.
             self._put(line)
 
     def _put(self, line: bytes) -> None:
@@ -82,7 +83,7 @@ class LineFile:
             text = b"\n" + text
         self._last = now
         written = os.write(self._fd, text)
-        if written < len(text):  # the disk became full within the line
+        if written < len(text):  # the disk became full in the midst of the line
             if written:
                 self._blank(written)
             raise OSError(0, f"only {written} of {len(text)} bytes fitted")
@@ -90,15 +91,15 @@ class LineFile:
         self._moved_away = None
 
     def _blank(self, written: int) -> None:
-        """Turn the half line that was just written into a blank one, which readers of JSON ignore.
+        """Turn the half line that was just written into a blank line, which readers of JSON ignore.
 
-        The half line is not cut off: another process may append at any moment, and a cut would
-        remove its line as well. These bytes are ours alone, wherever the file ends by now, and
-        writing over them needs no room.
+        The half line is not cut off: another process may append at any moment, and a cut would also
+        remove that process's line. No other process writes over these bytes, wherever the file ends
+        by now, and writing over them needs no disk space.
         """
-        # The end of our bytes, wherever O_APPEND has put them.
+        # The end of this process's bytes. O_APPEND has decided where they are.
         end = os.lseek(self._fd, 0, os.SEEK_CUR)
-        # Without O_APPEND, which would write the blanks at the end.
+        # Opened without O_APPEND, which would write the blanks at the end of the file.
         fd = os.open(f"/proc/self/fd/{self._fd}", os.O_WRONLY | os.O_CLOEXEC)
         try:
             os.pwrite(fd, b" " * (written - 1) + b"\n", end - written)
@@ -106,10 +107,10 @@ class LineFile:
             os.close(fd)
 
     def _follow(self) -> None:
-        """Open the file again when it was renamed or removed, after a fork, and when it was closed.
+        """Open the file again after a rename, a removal, a fork or a close.
 
-        That costs one stat(2) per line. A file that a child inherits shares its position with the
-        parent, and `_blank` must know where its own bytes end.
+        The check costs one stat(2) per line. A fork needs a new opening: an inherited file shares
+        its position with the parent, and `_blank` must know where its own bytes end.
         """
         ours = self._is_ours()
         try:
@@ -121,15 +122,15 @@ class LineFile:
         try:
             self._reopen(ours)
         except OSError:
-            # A renamed file is better than none: it still has a name, so the tool that rotated it
-            # has it.
+            # A renamed file is better than no file. It still has a name, so the tool that has
+            # rotated the file can find the line.
             if not ours or os.fstat(self._fd).st_nlink == 0:
                 raise
 
     def _is_ours(self) -> bool:
         """Return whether the descriptor is still the log's.
 
-        A task may have closed it, and its number may now be another file's.
+        A task may have closed the descriptor, and another file may have its number now.
         """
         try:
             status = os.fstat(self._fd)
@@ -138,8 +139,8 @@ class LineFile:
         return (status.st_dev, status.st_ino) == self._identity
 
     def _reopen(self, ours: bool = False) -> None:
-        # A fifo or a directory at the path of the log is moved or removed. A link stays: it may
-        # lead to another disk, or to /dev/stdout.
+        # A fifo or a directory at the path of the log is moved or removed. A link stays: its target
+        # may be on another disk, or be /dev/stdout.
         self._moved_away = clear(self._name, _is_log) or self._moved_away
         fd = _open(self._name)
         status = os.fstat(fd)
@@ -149,14 +150,14 @@ class LineFile:
             (status.st_dev, status.st_ino),
             os.getpid(),
         )
-        if ours:  # last, so that a signal handler that logs between these lines finds an open file
+        if ours:  # closed last, so that a signal handler between these lines can log
             os.close(old)
 
     def _is_torn(self) -> bool:
-        """Return whether the file ends in half a line, after a full disk or a loss of power.
+        """Return whether the file ends in half a line, after a full disk or a power cut.
 
-        Another process may be in the middle of its write, and its pages appear one by one. So only
-        an end that stays the same counts.
+        Another process may be in the midst of a write whose pages appear one by one. So the end
+        counts only if it stays the same for some looks.
         """
         end = -1
         for look in range(_LOOKS):
@@ -172,23 +173,24 @@ class LineFile:
         self._error = error.strerror or str(error)
         if self.lost == 1:
             complain(
-                f"cannot append a line to {self.path}: {self._error}; lines are lost until it works"
+                f"cannot append a line to {self.path}: {self._error}; lines are lost until a write "
+                "succeeds; free space on the disk"
             )
 
 
 def complain(text: str) -> None:
-    """Write to stderr, if there is one: the last way for a log to report that it fails."""
+    """Write to stderr, if the process has one. This is the last way to report a failing log."""
     try:
         sys.stderr.write(f"{text}\n")
         sys.stderr.flush()
-    # There may be no stderr, or a pipe without a reader, or a closed file.
+    # The process may have no stderr, or stderr may be a pipe without a reader, or closed.
     except (AttributeError, OSError, ValueError):
         return
 
 
 def _open(name: str) -> int:
-    # Read access is for the look at the last byte. Without O_NONBLOCK a full pipe without a reader
-    # would block its writer for ever.
+    # Read access is for `_is_torn`, which reads the last byte. Without O_NONBLOCK, a full pipe
+    # without a reader would block its writer for ever.
     flags = os.O_RDWR | os.O_APPEND | os.O_NONBLOCK | os.O_CLOEXEC
     try:
         return os.open(name, flags)
@@ -196,9 +198,9 @@ def _open(name: str) -> int:
         pass
     try:
         fd = os.open(name, flags | os.O_CREAT | os.O_EXCL, MODE)
-    except FileExistsError:  # another process was faster, or it is a link to a missing target
+    except FileExistsError:  # another process was faster, or the name is a link to a missing target
         return os.open(name, flags | os.O_CREAT, MODE)
-    os.fchmod(fd, MODE)  # whatever the umask is; only for a file that this call has created
+    os.fchmod(fd, MODE)  # for any umask; only a file that this call has created
     return fd
 
 

@@ -1,5 +1,6 @@
-"""The log files of a directory, current and rotated, held open, so that a rotation takes no
-line.
+"""The log files of a directory, current and rotated.
+
+The files are held open, so that a rotation loses no line.
 """
 
 from __future__ import annotations
@@ -11,7 +12,7 @@ from warren.errors import WarrenError
 from warren.logs.reading.log_file import PACKED, Identity, LogFile, PackedFile
 from warren.system.regular_file import NotRegular
 
-#: The number of looks at a directory that is rotated again and again; the last look counts.
+#: The most looks at a directory that keeps changing. The result of the last look is used.
 _LOOKS = 10
 
 
@@ -19,7 +20,7 @@ class LogDirectory:
     """The log files of one directory."""
 
     def __init__(self, directory: Path, since: float = 0.0) -> None:
-        """Open every file that was written to since the time `since` (seconds of the epoch).
+        """Open every file that was written to after the time `since` (seconds since the epoch).
 
         Raises WarrenError when the directory cannot be read.
         """
@@ -27,13 +28,13 @@ class LogDirectory:
         self._since = since
         self._open: dict[Identity, LogFile] = {}
         self._gone: list[LogFile] = []
-        #: The files that have the name of a log and cannot be opened, with the reasons.
+        #: The files that have a log's name but cannot be opened, with the reasons.
         self.refused: dict[Path, str] = {}
         before: set[Identity] = set()
         for _ in range(_LOOKS):
             self._look(compressed=True)
             if set(self._open) == before:
-                break  # otherwise a rotation came between the list and the opening
+                break  # else a rotation came between the listing and the opening
             before = set(self._open)
 
     @property
@@ -42,21 +43,21 @@ class LogDirectory:
         return list(self._open.values())
 
     def grown(self) -> list[LogFile]:
-        """Return the files that may have more lines by now, with the new ones.
+        """Return the files that may have more lines by now, and the new files.
 
-        A file that is gone is returned for a last time.
+        A file that is gone is returned once more.
         """
         for file in self._gone:
             file.close()
         before = self._open
         self._look(compressed=False)
-        # A file that was compressed is gone. A process that still writes to it notices that, and
-        # writes its line again.
+        # The file was compressed and is gone. A process that still writes to the old file notices
+        # that, and writes its line again.
         self._gone = [file for identity, file in before.items() if identity not in self._open]
         return [file for file in (*self._gone, *self.files) if not file.packed]
 
     def _look(self, compressed: bool) -> None:
-        """Make `_open` hold the present files of the directory."""
+        """Make `_open` hold the files that are in the directory now."""
         found: dict[Identity, LogFile] = {}
         failed: tuple[Path, OSError] | None = None
         for path, identity in self._listed(compressed).items():
@@ -65,8 +66,8 @@ class LogDirectory:
                     PackedFile if path.suffix == PACKED else LogFile
                 )(path)
             except FileNotFoundError:
-                continue  # the file was renamed a moment ago, and the next look finds its new name
-            # A planted or protected file; the others are logs all the same.
+                continue  # the file has just been renamed, and the next look finds its new name
+            # The file is planted or protected. The other logs can still be read.
             except OSError as error:
                 self.refused[path] = _why(error)
                 failed = (path, error)
@@ -74,8 +75,8 @@ class LogDirectory:
             found[file.identity] = file
         if failed is not None and not found and not isinstance(failed[1], NotRegular):
             raise _unreadable(*failed) from failed[1]
-        # A file that is renamed during the listing may appear under neither name, and must not
-        # count as new the next time.
+        # A file that is renamed during the listing may appear under neither name. It must not count
+        # as a new file at the next look.
         missed = {
             identity: file
             for identity, file in self._open.items()
@@ -93,7 +94,7 @@ class LogDirectory:
         for name in names:
             path = self._directory / name
             if name.endswith(PACKED) and (not compressed or name.removesuffix(PACKED) in names):
-                continue  # the file is being made from the other file, which still has everything
+                continue  # it is being compressed from the other file, which still has all
             try:
                 status = path.lstat()
             except FileNotFoundError:
@@ -112,5 +113,5 @@ def _why(error: OSError) -> str:
 def _unreadable(path: Path, error: OSError) -> WarrenError:
     return WarrenError(
         f"{path}: the logs cannot be read: {error.strerror}; see log_dir in [app], name a "
-        "directory with --dir, or read them as root or as a member of the group of the suite"
+        "directory with --dir, or read the logs as root or as a member of the suite's group"
     )

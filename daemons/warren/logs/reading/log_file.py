@@ -1,4 +1,4 @@
-"""An open log file, read in blocks of whole lines: forwards, as it grows, and backwards."""
+"""An open log file, read in blocks of whole lines: forwards, as the file grows, or backwards."""
 
 from __future__ import annotations
 
@@ -11,17 +11,17 @@ from warren.logs.reading.seek import LONGEST, border
 from warren.system.regular_file import open_regular
 
 PACKED = ".gz"
-#: Number of bytes that are read at once; a longer line is read whole, up to LONGEST.
+#: Bytes that are read at once. A longer line is read whole, up to LONGEST.
 BLOCK = 1 << 18
-#: Number of bytes in which a line that is too long must end. The search stops there, and the rest
-#: of the file is left out.
+#: Bytes within which a line that is too long must end. Otherwise the search for its end stops, and
+#: the rest of the file is left out.
 LOST = 1 << 26
-#: A compressed file is unpacked to UNPACKED bytes, or to RATIO times its size if that is more: a
-#: larger file is no log. The same traceback again and again has a ratio of about 100, zeros have
-#: 1,000.
+#: A compressed file is unpacked to UNPACKED bytes, or to RATIO times its size if that is more. A
+#: file that unpacks to more is not a log. A traceback that is repeated again and again has a ratio
+#: of about 100, zeros have 1,000.
 UNPACKED, RATIO = 1 << 26, 250
-#: Number of bytes of a compressed file that may unpack to nothing, such as the name in its header;
-#: and the number of streams (as gzip calls them) in one file.
+#: Bytes of a compressed file that may unpack to nothing, such as the name in its header. Also the
+#: most streams (gzip calls them members) of one file.
 BARREN, STREAMS = 1 << 22, 1000
 _GZIP = 31  # the parameter of zlib for a stream with gzip's header and trailer
 
@@ -31,10 +31,10 @@ Identity = tuple[int, int]
 
 
 class LogFile:
-    """A file to which a process may still append.
+    """A file to which processes may still append.
 
-    `damage` says why a part of it cannot be read, if so; `too_long` counts the lines that were left
-    out because they are too long.
+    damage: why a part of the file cannot be read; empty without damage. too_long: the number of
+    lines that were left out because they are too long.
     """
 
     packed = False
@@ -50,12 +50,12 @@ class LogFile:
     def blocks(self, begin: bytes = b"", end: bytes = b"") -> Iterator[bytes]:
         """Return the lines from the end of the last reading to the present end of the file.
 
-        Lines before `begin` and from `end` on (times in the form of `line.moment`, empty for no
-        limit) are skipped, but for some.
+        begin, end: times in the form of `line.moment`; empty for no limit. Lines before `begin`,
+        and lines from `end` on, are skipped, except for some of them.
         """
         low = self._read
-        # Lines that are written meanwhile are for the next reading: a reader that is slower than
-        # the writers would never end.
+        # Lines that are written meanwhile are left for the next reading. Otherwise a reader that is
+        # slower than the writers would never end.
         self.skip()
         low, high = self._between(low, self._read, begin, end)
         while low < high:
@@ -68,7 +68,7 @@ class LogFile:
     def back(self, begin: bytes, end: bytes) -> Iterator[bytes]:
         """Return the lines that were read or skipped so far, the last block first.
 
-        Lines outside of `begin` and `end` are skipped as `blocks` does.
+        Lines outside of `begin` and `end` are skipped as in `blocks`.
         """
         low, high = self._between(0, self._read, begin, end)
         while low < high:
@@ -81,30 +81,31 @@ class LogFile:
     def skip(self) -> None:
         """Count the present content as read.
 
-        Half a line does not count: a writer may finish it, or turn it into blanks.
+        Half a line does not count as read: its writer may finish it, or turn it into blanks.
         """
         size = os.fstat(self._fd).st_size
         border = self._last_border(0, size)
-        # Nobody finishes half a line that is so long.
+        # Nobody finishes half a line of this length.
         self._read = size if border is None else border
         if border is None or size - border > LONGEST:
             self.damage = _ENDLESS
 
     @property
     def identity(self) -> Identity:
-        """Return the device and inode, which stay when the file is renamed."""
+        """Return the device and the inode, which stay the same when the file is renamed."""
         status = os.fstat(self._fd)
         return status.st_dev, status.st_ino
 
     @property
     def written(self) -> float:
-        """Return when the file was last written to, in seconds of the epoch."""
+        """Return when the file was last written to, in seconds since the epoch."""
         return os.fstat(self._fd).st_mtime
 
     @property
     def may_grow(self) -> bool:
-        """Return whether a process may still append: the file is not compressed, and not
-        removed.
+        """Return whether a process may still append.
+
+        No process appends to a compressed file or to a removed file.
         """
         return os.fstat(self._fd).st_nlink > 0
 
@@ -125,7 +126,7 @@ class LogFile:
     def _from(self, low: int, high: int) -> bytes:
         """Return whole lines from `low` on.
 
-        Return nothing when the first line is too long, or when the file was truncated meanwhile.
+        Returns nothing when the first line is too long, or when the file was truncated meanwhile.
         """
         length = BLOCK
         while True:
@@ -136,9 +137,9 @@ class LogFile:
             length *= 2
 
     def _behind_line(self, low: int, high: int) -> int:
-        """Return the end of the line that begins at `low` and is left out.
+        """Return the end of the line that begins at `low`. The line is left out.
 
-        Return `high` when the end is too far away, or missing.
+        Returns `high` when the end is too far away, or missing.
         """
         position, last = low, min(high, low + LOST)
         while position < last and (found := self._at(position, min(BLOCK, last - position))):
@@ -152,9 +153,9 @@ class LogFile:
         return high
 
     def _until(self, low: int, high: int) -> bytes:
-        """Return whole lines up to `high`, where a line ends; a line begins at `low`.
+        """Return whole lines up to `high`. A line begins at `low`, and a line ends at `high`.
 
-        Return nothing when the last line is too long.
+        Returns nothing when the last line is too long.
         """
         length = BLOCK
         while (begin := high - length) > low:
@@ -169,9 +170,9 @@ class LogFile:
         return self._at(low, high - low)
 
     def _before_line(self, low: int, high: int) -> int:
-        """Return the begin of the line that ends at `high` and is left out.
+        """Return the begin of the line that ends at `high`. The line is left out.
 
-        Return `low` when the begin is too far away, or missing.
+        Returns `low` when the begin is too far away, or missing.
         """
         border = self._last_border(low, high - 1)
         if border is None:
@@ -181,9 +182,9 @@ class LogFile:
         return border
 
     def _last_border(self, low: int, position: int) -> int | None:
-        """Return the end of the last whole line between `low` and `position`; None: too far away.
+        """Return the end of the last whole line between `low` and `position`.
 
-        `low` counts as the end of a line.
+        `low` counts as the end of a line. Returns None when the end is too far away.
         """
         last = max(low, position - LOST)
         while position > last:
@@ -196,12 +197,12 @@ class LogFile:
 
 
 class PackedFile(LogFile):
-    """A compressed file: it is complete, and can only be read from its beginning."""
+    """A compressed file. It is complete, and can only be read from its beginning."""
 
     packed = True
 
     def blocks(self, begin: bytes = b"", end: bytes = b"") -> Iterator[bytes]:
-        """Return all of its lines: none is skipped."""
+        """Return all lines of the file: `begin` and `end` have no effect."""
         try:
             yield from self._lines(self._unpacked())
         except (OSError, EOFError, zlib.error) as error:
@@ -210,8 +211,8 @@ class PackedFile(LogFile):
     def _unpacked(self) -> Iterator[bytes]:
         """Return the unpacked content, in blocks.
 
-        Not by Python's gzip, which reads the name in the header byte by byte, however long it is.
-        Raises OSError, EOFError, zlib.error.
+        Python's gzip is not used, because it reads the name in the header byte by byte, however
+        long the name is. Raises OSError, EOFError, zlib.error.
         """
         stream, streams, barren, position = zlib.decompressobj(_GZIP), 1, 0, 0
         while packed := self._at(position, BLOCK):
@@ -233,7 +234,9 @@ class PackedFile(LogFile):
             raise EOFError("it ends too early")
 
     def _lines(self, blocks: Iterator[bytes]) -> Iterator[bytes]:
-        """Return the same bytes in blocks of whole lines, without the lines that are too long."""
+        """Return the content of these blocks in blocks of whole lines. Lines that are too long are
+        left out.
+        """
         left = max(UNPACKED, RATIO * os.fstat(self._fd).st_size)
         half, length = list[bytes](), 0  # the parts of a line without its end, and their length
         for found in blocks:

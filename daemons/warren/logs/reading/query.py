@@ -1,4 +1,4 @@
-"""The reader of log directories: the lines that were asked for, from all files."""
+"""The reader of log directories. It returns the lines that were asked for, from all files."""
 
 from __future__ import annotations
 
@@ -18,32 +18,34 @@ from warren.logs.reading.selection import Selection
 
 
 class Reader:
-    """Reads the directories.
+    """Reads log directories.
 
-    The files are opened at once, so that the result is the present content.
+    The files are opened at once, so the result is the content at this moment.
     """
 
     def __init__(self, directories: Sequence[Path], asked: Selection, since: float = 0.0) -> None:
-        """Open the files that were written to since the time `since` (seconds of the epoch).
+        """Open the files that were written to after the time `since` (seconds since the epoch).
 
         Raises WarrenError.
         """
         self._directories = [LogDirectory(directory, since) for directory in directories]
         self._asked = asked
-        #: The number of lines so far that were asked for.
+        #: The number of matching lines so far.
         self.found = 0
         self._strange: Counter[Path] = Counter()
         self._damaged: dict[Path, str] = {}
         self._too_long: Counter[Path] = Counter()
 
     def there(self) -> Iterator[Timed]:
-        """Return the lines that the files have, by time."""
+        """Return the matching lines that the files have now, by time."""
         return merged(
             self._lines(file) for directory in self._directories for file in directory.files
         )
 
     def last(self, number: int) -> list[Timed]:
-        """Return the last `number` lines, by time; they are read from the ends of the files."""
+        """Return the last `number` matching lines, by time. They are read from the ends of the
+        files.
+        """
         files = [file for directory in self._directories for file in directory.files]
         latest = latest_first(
             [self._packed(file, number) if file.packed else self._back(file) for file in files]
@@ -51,7 +53,7 @@ class Reader:
         return list(islice((line for line in latest if line[1]), number))[::-1]
 
     def more(self) -> Iterator[Timed]:
-        """Return the lines that came since the last reading, by time among themselves."""
+        """Return the matching lines that came after the last reading, by time among themselves."""
         return merged(
             self._lines(file) for directory in self._directories for file in directory.grown()
         )
@@ -64,13 +66,14 @@ class Reader:
             path: why for directory in self._directories for path, why in directory.refused.items()
         }
         return [
-            *(f"{path}: left out, for {why}" for path, why in refused.items()),
+            *(f"{path}: left out, because {why}" for path, why in refused.items()),
             *(
-                f"{path}: expected one JSON object a line, found {n} that are none; left out"
+                f"{path}: expected one JSON object a line, found {n} other "
+                f"line{'' if n == 1 else 's'}; left out"
                 for path, n in self._strange.items()
             ),
             *(
-                f"{path}: {n} of its lines are longer than {LONGEST} bytes; left out"
+                f"{path}: {n} lines of the file are longer than {LONGEST} bytes; left out"
                 for path, n in self._too_long.items()
             ),
             *(
@@ -87,13 +90,13 @@ class Reader:
 
     def _back(self, file: LogFile) -> Iterator[Timed]:
         """Return the wanted lines by time, the latest first."""
-        file.skip()  # at once, not with the first line: lines from now on are for `more`
+        file.skip()  # at once, not with the first line: later lines are for `more`
         blocks = filter(self._asked.may_be_in, file.back(self._asked.begin, self._asked.end))
         lines = (reversed(BytesIO(block).readlines()) for block in blocks)
         return back_in_order(self._wanted(file, chain.from_iterable(lines)))
 
     def _note(self, file: LogFile) -> None:
-        """Note which parts of the file were left out so far."""
+        """Note the parts of the file that were left out so far."""
         if file.damage:
             self._damaged[file.path] = file.damage
         if file.too_long:
@@ -102,8 +105,8 @@ class Reader:
     def _packed(self, file: LogFile, number: int) -> Iterator[Timed]:
         """Return the last `number` wanted lines of a compressed file.
 
-        The first item is no line, but a time after which the file has no line. So the file is
-        unpacked only when the lines of the other files are not enough.
+        The first item is not a line, but a time that no line of the file is later than. With it the
+        file is unpacked only when the lines of the other files are not enough.
         """
         yield later(moment(datetime.fromtimestamp(file.written, UTC)), SET_BACK), b""
         yield from reversed(deque(in_order(self._lines(file)), maxlen=number))
@@ -114,7 +117,7 @@ class Reader:
                 time = time_of(raw)
                 wanted = self._asked.wants(time, raw)
             except ValueError:
-                # A blank line is the rest of a line for which a full disk had no room.
+                # A full disk had no room for a line, and the writer has made its rest a blank line.
                 if raw.strip():
                     self._strange[file.path] += 1
                 continue

@@ -12,8 +12,8 @@ from warren.logs.reading.selection import SHORT_ID
 from warren.system.printable import printable
 
 _COLOURS = {"debug": "bright_black", "warning": "yellow", "error": "red", "critical": "bright_red"}
-#: Fields that have a position of their own, or no use for a person who looks at the lines of one
-#: host.
+#: Fields that have their own position in the text, or no use for a person who reads the lines of
+#: one host.
 _ELSEWHERE = frozenset(
     ("timestamp", "level", "event", "daemon", "program", "host", "pid", "message", "exception")
 )
@@ -25,8 +25,8 @@ _SPEECH = ("record", "supervisor_record")
 def shown(fields: dict[str, Any], with_host: bool = False, width: int = 0) -> str:
     """Return the line as text: local time, level, origin, event or message, then the other fields.
 
-    A traceback follows below. Colours are ANSI codes. With a `width` in characters no word is
-    broken at the edge of the terminal.
+    A traceback follows on the next lines. Colours are ANSI codes. width: characters of the
+    terminal's line; no word is broken at its end. 0: no limit.
     """
     level = str(fields.get("level", ""))
     colour = colour_of(level)
@@ -47,7 +47,7 @@ def shown(fields: dict[str, Any], with_host: bool = False, width: int = 0) -> st
 
 
 def traceback_of(fields: dict[str, Any]) -> str:
-    """Return the text below a line: a traceback, or nothing."""
+    """Return the text below a line: its traceback, or nothing."""
     if "exception" not in fields:
         return ""
     colour = colour_of(str(fields.get("level", "")))
@@ -61,7 +61,7 @@ def colour_of(level: str) -> str | None:
 
 
 def local(timestamp: str) -> str:
-    """Return the time of a line in the reader's time zone: month, day and seconds."""
+    """Return the time of a line in the reader's time zone: month, day, and the time in seconds."""
     try:
         return datetime.fromisoformat(timestamp).astimezone().strftime("%m-%d %H:%M:%S")
     except (ValueError, OverflowError):
@@ -69,8 +69,9 @@ def local(timestamp: str) -> str:
 
 
 def wrapped(line: str, width: int) -> str:
-    """Return the line as several lines, broken between words; only a long word exceeds the
-    width.
+    """Return the line as several lines, broken between words.
+
+    Only a word that is itself longer than `width` exceeds the width.
     """
     if not width or len(click.unstyle(line)) <= width:
         return line
@@ -89,7 +90,7 @@ def wrapped(line: str, width: int) -> str:
 def who(fields: dict[str, Any], with_host: bool) -> str:
     """Return who wrote the line."""
     daemon, program = str(fields.get("daemon", "")), str(fields.get("program", ""))
-    # A line of supervisord names the program that it is about.
+    # A line of supervisord names the program that the line is about.
     who = f"{daemon}: {program}" if daemon == "supervisord" != program else program or daemon
     return printable(f"{fields.get('host')} {who}" if with_host else who)
 
@@ -97,13 +98,16 @@ def who(fields: dict[str, Any], with_host: bool) -> str:
 def _field(name: str, value: Any, fields: dict[str, Any]) -> str:
     if name in _IDS:
         if name == "root_id" and value == fields.get("task_id"):
-            return ""  # a task that only a caller has started
+            return ""  # the line is of a task that only a caller has started
         value = str(value)[:SHORT_ID]
     return f"{click.style(printable(name), fg='cyan')}={printable(text_of(value))}"
 
 
 def text_of(value: Any) -> str:
-    """Return a text as it is, and any other value as JSON. It may hold control characters."""
+    """Return a text unchanged, and any other value as JSON.
+
+    The result may hold control characters.
+    """
     try:
         return value if isinstance(value, str) else json.dumps(value, ensure_ascii=False)
     except RecursionError:

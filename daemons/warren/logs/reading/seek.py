@@ -1,4 +1,4 @@
-"""The search for a time in a log file, without reading the whole file."""
+"""The search for a time in a log file that does not read the whole file."""
 
 from __future__ import annotations
 
@@ -6,28 +6,28 @@ from collections.abc import Callable
 
 from warren.logs.reading.line import time_of
 
-#: The number of seconds by which a clock may have been set back, all in all, with a correct result.
-#: Lines are in the order in which they were written. So where a line is older than a time by more
-#: than this, all lines before it are older than that time; and where a line is later by more, all
-#: lines after it are later. A search for a time that is earlier or later by this much cannot be
-#: misled by the lines between. After a greater step back the search ends at one of several
-#: positions: of the lines from before the step, those with times that the clock has had again since
-#: then may be missed.
+#: Seconds. The result is correct if clocks were set back by no more than this, all in all. Lines
+#: are in the order in which they were written. So if a line is older than a time by more than this,
+#: all lines before that line are older than the time. And if a line is later than a time by more
+#: than this, all lines after that line are later. So the search looks for a time that is earlier or
+#: later by this much, and no line in between can mislead it. After a greater step back the search
+#: ends at one of several positions. It may then miss lines from before the step: those whose times
+#: the clock has shown a second time.
 SET_BACK = 600.0
 
-#: Number of bytes within which a search ends: reading them costs less than another look. A look
-#: reads half as many.
+#: Bytes within which a search ends: reading them costs less than another look. A look reads half as
+#: many bytes.
 NEAR = 1 << 16
-#: Largest number of bytes of a line; no honest program writes a longer one, and it is left out.
+#: The most bytes of a line. No honest program writes a longer line, and such a line is left out.
 LONGEST = 1 << 20
 
 
 def border(read: Callable[[int, int], bytes], low: int, high: int, time: bytes) -> tuple[int, int]:
-    """Return two positions between `low` and `high` at which lines begin, close together.
+    """Return two positions between `low` and `high`, close together, at which lines begin.
 
-    The line at the first position is older than `time`, the line at the second is not. The first
-    may be `low`, and the second `high`, where all lines are on one side. `read` returns the bytes
-    at a position, up to a number of them. Lines begin at `low` and at `high`.
+    The line at the first position is older than `time`; the line at the second position is not.
+    When all lines are older, or no line is, one of the positions is `high` or `low`. read: returns
+    the bytes at a position, up to a number of bytes. Lines begin at `low` and at `high`.
     """
     while high - low > NEAR:
         middle, length = (low + high) // 2, NEAR // 2
@@ -35,8 +35,8 @@ def border(read: Callable[[int, int], bytes], low: int, high: int, time: bytes) 
             found := _timed(read(middle, min(length, high - middle)), middle)
         ) is None and middle + length < high:
             if length > 2 * LONGEST:
-                break  # no line with a time here: everything between the two positions is read then
-            length *= 2  # a long line, or text that is no line
+                break  # no line here has a time, so everything between the two positions is read
+            length *= 2  # a long line, or text that is not a line
         if found is None:
             break
         position, its_time = found

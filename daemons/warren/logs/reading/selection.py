@@ -1,4 +1,4 @@
-"""The selection of log lines that somebody asked for."""
+"""The conditions by which a reader selects log lines."""
 
 from __future__ import annotations
 
@@ -11,21 +11,21 @@ from warren.logs.formatter import LEVELS
 from warren.logs.reading.line import fields_of, later, time_of
 from warren.logs.reading.seek import SET_BACK
 
-#: Number of characters of a task's id that are shown and that are enough to ask for it.
+#: The characters of a task's id that are shown. So many characters are also enough to ask for it.
 SHORT_ID = 8
 
-#: Fields that make a line one of a task: its own id, that of its parent, that of the first task
-#: above it.
+#: The fields by which a line belongs to a task: the id of its own task, of that task's parent, and
+#: of the first task above.
 _IDS = ("task_id", "parent_id", "root_id")
 
 
 @dataclass(frozen=True)
 class Selection:
-    """The conditions for a line; an empty field is no condition.
+    """The conditions for a line. An empty field is no condition.
 
-    `task` is the id of a task or its beginning; it selects the lines of the task and of all tasks
-    that it started. `daemon` is the name of a daemon or of a program. `level` is the lowest level.
-    `since` and `until` are in the form of `line.moment`, both included.
+    task: the id of a task or its beginning, for the lines of the task and of all tasks that it
+    started. daemon: the name of a daemon or of a program. level: the lowest level. since, until: in
+    the form of `line.moment`, both included.
     """
 
     task: str = ""
@@ -36,18 +36,20 @@ class Selection:
 
     @cached_property
     def begin(self) -> bytes:
-        """Return the time below which a line shows that all lines before it are too old."""
+        """Return the time at which a reader may stop going back: all lines before such a line are
+        too old.
+        """
         return later(self.since, -SET_BACK) if self.since else b""
 
     @cached_property
     def end(self) -> bytes:
-        """Return the time from which a line shows that all lines after it are too late."""
+        """Return the time at which a reader may stop: all lines after such a line are too late."""
         return later(self.until, SET_BACK) if self.until else b""
 
     def may_be_in(self, block: bytes) -> bool:
         """Return whether a block may hold a wanted line.
 
-        `block` are whole lines of a file; their times are judged by the first and the last line.
+        block: whole lines of a file. Its first and its last line say which times it has.
         """
         if block.isspace():  # a compressed file may hold millions of blank lines
             return False
@@ -57,18 +59,20 @@ class Selection:
             if self.begin and time_of(block[block.rfind(b"\n", 0, -1) + 1 :]) < self.begin:
                 return False
         except ValueError:
-            pass  # this is no log line, but the other lines may be
+            pass  # this is not a log line, but the other lines of the block may be log lines
         return self._may_want(block)
 
     def _may_want(self, text: bytes) -> bool:
-        """Return whether the text has the bytes that a wanted line needs.
+        """Return whether the text has the bytes that every wanted line has.
 
-        Most lines lack them, and the parsing of a line is expensive.
+        Most lines lack these bytes, and this check is much cheaper than parsing a line.
         """
         return all(any(mark in text for mark in marks) for marks in self._marks)
 
     def wants(self, time: bytes, raw: bytes) -> bool:
-        """Return whether a line of this time is wanted. Raises ValueError if it is no log line."""
+        """Return whether a line of this time is wanted. Raises ValueError if this is not a log
+        line.
+        """
         if time < self.since or (self.until and time > self.until):
             return False
         return not self._marks or (self._may_want(raw) and self._fits(fields_of(raw)))
@@ -95,8 +99,8 @@ class Selection:
 
 
 def _mark(text: str) -> bytes:
-    """Return the bytes with which a text begins in a line.
+    """Return the bytes by which a text begins in a line.
 
-    A text of the command line may hold bytes that are no UTF-8; no line has them.
+    A text from the command line may hold bytes that are not UTF-8; no line has such bytes.
     """
     return json.dumps(text, ensure_ascii=False).encode(errors="surrogateescape")[:-1]

@@ -24,7 +24,7 @@ Fields = dict[str, Any]
 
 
 def sentences(fields: Fields, width: int = 0) -> Iterator[str]:
-    """Return a log line as lines of a story; colours are ANSI codes.
+    """Return a log line as lines of a story. Colours are ANSI codes.
 
     A line that is not about a task is formatted by `shown`.
     """
@@ -51,7 +51,10 @@ def _line(fields: Fields, sentence: str, width: int) -> str:
 
 
 def _sent_at(fields: Fields) -> str:
-    """Return when a first attempt was sent, by its sender's clock; empty where that is unknown."""
+    """Return when a first attempt was sent, by its sender's clock.
+
+    Returns an empty text if this is unknown.
+    """
     waited = fields.get("waited_s")
     if fields.get("attempt") != 1 or not isinstance(waited, int | float):
         return ""
