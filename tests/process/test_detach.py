@@ -278,7 +278,7 @@ def test_ctrl_c_while_it_waits_says_that_the_daemon_continues(suite: Suite) -> N
         assert end_of(caller) == 1
         found = daemon(suite)
         assert suite.output("worker", "a", "--detach").endswith(
-            f"worker-a: process {found.pid} continues in the background; --stop ends it\n"
+            f"worker-a: process {found.pid} continues in the background; --stop ends the process\n"
         )
         assert found.alive
 

@@ -1,9 +1,9 @@
 """The queues that remote control has cancelled for a worker, in a file that outlives the worker.
 
-A cancelled queue stays cancelled over each restart that no operator asked for: after a crash or a
-kill, because the worker hung or grew too big, or for new settings. An operator's own restart or
-stop forgets the list (`supervise` does that); where no `supervise` starts the worker again, its own
-clean end does.
+A cancelled queue stays cancelled over each restart that no operator asked for. Such restarts follow
+a crash or a kill, a worker that hung or grew too big, or new settings. A restart or stop by an
+operator clears the list (`supervise` does that). A worker without a `supervise` clears the list at
+its own clean end.
 """
 
 from __future__ import annotations
@@ -26,7 +26,7 @@ class CancelledQueues:
         self._path = state_dir / "worker" / f"{program}.cancelled"
 
     def read(self) -> set[str]:
-        """Return the queues; none where the file is missing or damaged."""
+        """Return the queues; no queues when the file is missing or damaged."""
         try:
             names = json.loads(read_regular(self._path)[0])
         except (OSError, ValueError, RecursionError):
@@ -36,10 +36,9 @@ class CancelledQueues:
         )
 
     def write(self, queues: Iterable[str]) -> None:
-        """Keep these queues.
+        """Keep these queues in the file.
 
-        When they cannot be written, this is logged, and they hold for as long as this process
-        lives.
+        A failure is logged. Then the queues are kept only for as long as this process lives.
         """
         try:
             make_directory(self._path.parent)
@@ -54,10 +53,12 @@ class CancelledQueues:
             )
 
     def take_up(self, queues: Iterable[str], controlled: bool) -> set[str]:
-        """Return which of a worker's `queues` are still cancelled as it starts.
+        """Return which of a worker's `queues` are still cancelled when the worker starts.
 
-        The others are forgotten. `controlled`: whether remote control is on. Without it no client
-        could add a queue again.
+        Cancelled queues that the worker no longer has are forgotten.
+
+        controlled: whether remote control is on. Without remote control no client could add a queue
+        again, so no queue stays cancelled.
         """
         cancelled = self.read()
         if not cancelled:
@@ -75,7 +76,7 @@ class CancelledQueues:
         return holds
 
     def forget(self, queues: Iterable[str], reason: str) -> None:
-        """Keep none, and log which of these queues the worker consumes again."""
+        """Clear the list, and log which of these queues the worker consumes again."""
         for queue in sorted(self.read() & set(queues)):
             logger().info(Event.QUEUE_RESUMED, program=self._program, queue=queue, reason=reason)
         try:

@@ -1,6 +1,7 @@
 """The part that worker, beat and quota-watchdog share.
 
-One instance per host, signals as flags, a heartbeat, and an end together with the supervisor.
+The part has one instance per host, signals as flags, a heartbeat, and an end together with the
+supervisor.
 """
 
 from __future__ import annotations
@@ -36,9 +37,9 @@ LAST_WORDS = 5.0
 class Daemon:
     """One running daemon.
 
-    Signal handlers only set flags, which the main loop reads. So no handler meets half-done work.
-    SIGTERM, SIGINT: stop. SIGQUIT, and in a terminal a second SIGINT: stop at once. SIGHUP: read
-    the settings again. SIGUSR1: log what the daemon is doing.
+    Signal handlers only set flags, which the main loop reads. So no handler interrupts unfinished
+    work. SIGTERM, SIGINT: stop. SIGQUIT, and in a terminal a second SIGINT: stop at once. SIGHUP:
+    read the settings again. SIGUSR1: log what the daemon is doing.
     """
 
     def __init__(self, settings: Settings, name: str, program: str) -> None:
@@ -52,24 +53,24 @@ class Daemon:
         self.hurried = False  # True: the daemon waits for nothing any more
         self.reloading = False
         self._unread = ""
-        # The number of SIGHUPs that were handled: the next heartbeat reports the outcome.
+        # The number of handled SIGHUPs. The next heartbeat reports the outcome of each.
         self.reloads = 0
         self.dumping = False
-        # Not a threading.Event: its lock is not reentrant, so a signal handler that interrupts
-        # another handler would wait for itself.
+        # A threading.Event would not do: its lock is not reentrant. A signal handler that
+        # interrupts another handler would wait for that handler, which cannot continue.
         self._woken: SimpleQueue[int] = SimpleQueue()
         self._handlers = {
             **dict.fromkeys((signal.SIGTERM, signal.SIGINT, signal.SIGQUIT), self._on_stop),
             signal.SIGHUP: self._on_reload,
             signal.SIGUSR1: self._on_dump,
         }
-        # supervisord sets this variable for its children. A daemon that was started by hand
-        # outlives its shell, as any daemon does.
+        # supervisord sets this variable for its children. A daemon that was started by hand has no
+        # supervisor: it outlives its shell, as any daemon does.
         self._supervised = bool(os.environ.get("SUPERVISOR_ENABLED"))
-        # The variable that the parent has set, if there is one: until here the start took seconds,
+        # The parent may have set a variable that names it. The start has taken seconds until here,
         # and meanwhile another process may have become the parent.
         parent = told_parent()
-        #: Whether a `supervise` of Warren's has started it, and will start it again.
+        #: Whether a `supervise` of Warren has started this daemon, and will start it again.
         self.kept = parent is not None
         self._parent = parent.pid if parent else os.getppid()
         self._supervisor = parent or process_of(self._parent)
@@ -82,7 +83,7 @@ class Daemon:
         Raises CannotWrite or AlreadyRunning.
         """
         app = self.settings.app
-        os.umask(UMASK)  # the shell's umask must not count, as it does not under supervisord
+        os.umask(UMASK)  # the umask of a shell must not count; under supervisord it never does
         _make(app.state_dir)
         configure(self.name, self.program, self.settings.host, app.log_dir, self.settings.log.level)
         self.pid = os.getpid()
@@ -99,16 +100,16 @@ class Daemon:
         self._progress.begin()
 
     def started(self) -> None:
-        """Note that the daemon's loop runs, and writes the heartbeats from now on."""
+        """Note that the daemon's loop runs. From now on the loop writes the heartbeats."""
         self._progress.end()
 
     def regain(self) -> None:
-        """Restore what the import of task modules took away.
+        """Restore what the import of task modules has taken away.
 
-        These are the log, the signal handlers, the signal at the supervisor's death, and the
-        limits. Django's `setup()` closes every handler of `logging`. A module may set signal
-        handlers of its own, or forget to restore what it changed. A daemon without them gets no
-        stop and no reload, and nothing reports that.
+        Restores the log, the signal handlers, the signal at the supervisor's death, and the limits.
+        Django's `setup()` closes every handler of `logging`. A module may set signal handlers of
+        its own, or forget to restore what it changed. Without its handlers a daemon would get no
+        stop and no reload, and nothing would report that.
         """
         self._state.restore()
         keep()
@@ -135,22 +136,25 @@ class Daemon:
     def _sleep(self, seconds: float) -> None:
         with suppress(Empty):
             self._woken.get(timeout=seconds)
-            while True:  # the flags say which signals came; a later signal ends the next pause
+            while True:  # the flags say which signals came; later signals end the next pause
                 self._woken.get_nowait()
 
     def wake(self) -> None:
-        """End the pause of the loop, so that the next tick comes at once; any thread may ask."""
+        """End the pause of the loop, so that the next tick comes at once.
+
+        Any thread may call this.
+        """
         self._woken.put(0)
 
     @property
     def orphaned(self) -> bool:
-        """Whether the supervisor of this daemon has vanished; a shell is no supervisor."""
+        """Return whether the supervisor of this daemon has vanished. A shell is no supervisor."""
         return self._supervised and os.getppid() != self._parent
 
     def reload(self, apply: Callable[[Settings], None]) -> None:
-        """Read the settings again and pass them to `apply`, which may refuse them as well.
+        """Read the settings again and pass them to `apply`. `apply` may refuse the settings.
 
-        Wrong settings change nothing.
+        Wrong or refused settings change nothing.
         """
         self.reloading = False
         try:
@@ -164,10 +168,10 @@ class Daemon:
             self.reloads += 1
 
     def _read(self) -> Settings | None:
-        """Return the present settings, or None.
+        """Return the present settings.
 
-        None means that a task has damaged the accepted settings: the suite writes them again, and
-        the next tick finds them.
+        Returns None when a task has damaged the accepted settings. The suite writes them again, and
+        the next tick reads them.
         """
         try:
             return load_again(self.settings)
@@ -179,7 +183,10 @@ class Daemon:
             return None
 
     def took(self, settings: Settings) -> None:
-        """Report in the heartbeat that these settings are taken up; a reload waits for that."""
+        """Report in the heartbeat that the daemon has taken up these settings.
+
+        A reload waits for this report.
+        """
         self.heartbeat.generation = settings.generation
 
     def dump(self, **details: object) -> None:
@@ -201,8 +208,9 @@ class Daemon:
         """Write the last log line of a daemon that ends cleanly; return its exit code."""
         self.heartbeat.stop()
         logger().info(Event.STOPPED, exit_code=int(code))
-        # At its end Python gives each handled signal back to the kernel, whose default kills the
-        # process: supervisord would report a crash. All work is done, and the end is near.
+        # At its end Python gives each handled signal back to the kernel. The kernel's default would
+        # kill the process, and supervisord would report a crash. So the signals are ignored from
+        # here: all work is done, and the process is about to end.
         for number in self._handlers:
             signal.signal(number, signal.SIG_IGN)
         _end_within(LAST_WORDS, code)
@@ -216,8 +224,8 @@ class Daemon:
         self.heartbeat.write("stopping", refused=str(error))
 
     def _on_stop(self, number: int, frame: FrameType | None) -> None:
-        # Under a supervisor the stop timeout says when to hurry; in a terminal a second Ctrl-C
-        # does.
+        # Under a supervisor, the stop timeout says when to hurry. In a terminal, a second Ctrl-C
+        # says so.
         self.hurried |= number == signal.SIGQUIT or (
             number == signal.SIGINT and self.stopping and not self._supervised
         )
@@ -234,11 +242,11 @@ class Daemon:
 
 
 def _end_within(seconds: float, code: ExitCode) -> None:
-    """End this process in any case.
+    """End this process in any case after `seconds`, with the exit code `code`.
 
-    A thread of a task module that never ends, or its `atexit`, may block the end of the
-    interpreter. All work is done by now. The supervisor would wait for its whole timeout, and then
-    kill the process.
+    The end of the interpreter may be blocked by a thread of a task module that never ends, or by a
+    module's `atexit` function. All work is done by now. Without this the supervisor would wait for
+    its whole timeout, and then kill the process.
     """
 
     def end() -> None:
@@ -255,6 +263,6 @@ def _make(directory: Path) -> None:
             raise PermissionError(errno.EACCES, os.strerror(errno.EACCES))
     except OSError as error:
         raise CannotWrite(
-            f"cannot write to {directory}: {error.strerror}; give it to this user, or set [app] "
-            "state_dir"
+            f"cannot write to {directory}: {error.strerror}; give this user the right, or set "
+            "[app] state_dir"
         ) from error

@@ -1,9 +1,9 @@
 """A daemon in the background of a host without systemd.
 
-The command that starts the daemon waits until the daemon is ready or has said why it is not. Only
-the lock (run_dir/PROGRAM.lock) says whether a daemon runs. It is a POSIX lock: the daemon takes it
-after the fork, and it ends with its holder whatever killed it. The pid file beside it is written
-under the lock, for scripts.
+The command that starts the daemon waits until the daemon is ready or has said why it cannot start.
+Only the lock (run_dir/PROGRAM.lock) says whether a daemon runs. The daemon takes this POSIX lock
+after the fork; the kernel releases the lock when the daemon ends, whatever has killed the daemon.
+The pid file beside the lock is for scripts, and is written under the lock.
 """
 
 from __future__ import annotations
@@ -40,19 +40,19 @@ LOOK = 0.05
 def into_background(settings: Settings, program: str, expected: Collection[str]) -> None:
     """Return in the daemon. The calling process ends here.
 
-    The caller exits with 0, or with the daemon's exit code if the daemon ended at once. The daemon
-    is ready when the heartbeats of all `expected` programs say so. After [supervise] start_timeout
-    the caller exits with 0 as well, and prints on stderr what is missing: a broker that is away is
-    no reason to start the daemon again.
+    The caller exits with 0 when the daemon is ready, or with the daemon's exit code if the daemon
+    has ended before that. The daemon is ready when the heartbeats of all `expected` programs say
+    so. After [supervise] start_timeout the caller exits with 0 as well, and prints on stderr what
+    is missing: a broker that is away is no reason to start the daemon again.
 
-    Raises CannotWrite for a directory or the capture file log_dir/PROGRAM.out, WarrenError when
-    there is no daemon.
+    Raises CannotWrite for a directory or for the capture file log_dir/PROGRAM.out, WarrenError when
+    no daemon was started.
     """
     _open_streams()
     capture = _capture(settings, program)
     printed = os.fstat(capture.fileno()).st_size
-    # The daemon becomes a child of this process when the processes between have ended: so its exit
-    # code is known.
+    # When the processes in between have ended, the daemon becomes a child of this process. So its
+    # exit code can be read.
     adopt_orphans()
     reading, writing = os.pipe()
     sys.stdout.flush()
@@ -75,26 +75,30 @@ def into_background(settings: Settings, program: str, expected: Collection[str])
 def start_again(settings: Settings, *verb: str) -> NoReturn:
     """Replace this process by a new program.
 
-    A daemon without a supervisor must start itself again for its new settings. Every file closes,
-    and with the files the lock; a kill in between leaves no daemon, like any kill of a daemon.
+    A daemon without a supervisor must start itself again for its new settings. Every file is
+    closed, and with its file the lock is released. A kill before the daemon has the lock again
+    leaves no daemon, as any kill does.
     """
     # A fixed command, as everywhere.
     os.execv(sys.executable, own_command(settings, *verb))  # noqa: S606
 
 
 def _open_streams() -> None:
-    """Open empty standard streams for a caller that closed its own.
+    """Open empty streams in the place of standard streams that the caller has closed.
 
-    Otherwise the next opened file would be taken for one of them.
+    Otherwise the next file that is opened would be taken for a standard stream.
     """
     for name, mode in (("stdin", "r"), ("stdout", "w"), ("stderr", "w")):
         if getattr(sys, name) is None:
-            # No `with`: the stream stays open for as long as the process lives.
+            # Not in a `with` block: the stream stays open for as long as the process lives.
             setattr(sys, name, open(os.devnull, mode, encoding="utf-8"))  # noqa: SIM115
 
 
 def _capture(settings: Settings, program: str) -> TextIO:
-    """Return the file for the daemon's output, which is little: its records go to the log."""
+    """Return the file for the daemon's output.
+
+    The output is little, because the daemon's records go to the log.
+    """
     path = settings.app.log_dir / f"{program}.out"
     before = os.umask(UMASK)
     option = "state_dir"
@@ -102,10 +106,10 @@ def _capture(settings: Settings, program: str) -> TextIO:
         make_closed(settings.app.state_dir)
         option = "log_dir"
         make_logs(settings.app.log_dir)
-        # open_or_make: an obstacle under this path would block the open, lead elsewhere, or never
-        # end.
+        # open_or_make, because another kind of file at this path could block the open, or lead to
+        # another file, or never end.
         file = open_or_make(path)
-        fcntl.fcntl(file, fcntl.F_SETFL, os.O_APPEND)  # the daemon and its children share it
+        fcntl.fcntl(file, fcntl.F_SETFL, os.O_APPEND)  # shared with the daemon and its children
         return open(file, "a+", encoding="utf-8", errors="replace")
     except OSError as error:
         purpose = "what the daemon prints" if option == "log_dir" else "the daemon's state"
@@ -119,23 +123,24 @@ def _capture(settings: Settings, program: str) -> TextIO:
 
 
 def _become_daemon(settings: Settings, capture: TextIO, writing: int) -> None:
-    # A daemon that was started from a supervised program is no child of a supervisor: it must not
-    # end with the caller.
+    # A daemon that was started from a supervised program is not a child of a supervisor. It must
+    # not end together with the caller.
     os.environ.pop("SUPERVISOR_ENABLED", None)
     DaemonContext(
         working_directory=os.fspath(settings.app.state_dir),
         umask=UMASK,
-        # The default does not detach where the caller is a child of process 1, as in a container.
+        # By default DaemonContext does not detach a child of process 1, which the caller may be in
+        # a container.
         detach_process=True,
-        signal_map={},  # the daemon sets its signal handlers itself, exactly as in the foreground
+        signal_map={},  # the daemon sets its own signal handlers, exactly as in the foreground
         files_preserve=[writing],
         stdout=capture,
         stderr=capture,
-        # No pidfile: DaemonContext would write it before the daemon has its lock, and a second
-        # start would overwrite the file of the first.
+        # No pidfile: DaemonContext would write the file before the daemon has its lock. A second
+        # start would then overwrite the file of the first daemon.
     ).open()
     capture.close()
-    # As supervisord's PYTHONUNBUFFERED does.
+    # supervisord does the same by PYTHONUNBUFFERED.
     cast(TextIOWrapper, sys.stdout).reconfigure(line_buffering=True)
     faulthandler.enable()
     os.write(writing, str(os.getpid()).encode())
@@ -144,7 +149,7 @@ def _become_daemon(settings: Settings, capture: TextIO, writing: int) -> None:
 
 @dataclass(frozen=True)
 class _Start:
-    """The view that the caller has of a daemon that starts."""
+    """The caller's view of a daemon that starts."""
 
     settings: Settings
     program: str
@@ -158,10 +163,10 @@ class _Start:
         """
         try:
             code, missing = self._await_end_or_readiness()
-        except KeyboardInterrupt:  # the daemon has a session of its own and did not get the signal
+        except KeyboardInterrupt:  # the daemon's own session has not got the signal
             print(
                 f"{self.program}: process {self.daemon.pid} continues in the background; "
-                "--stop ends it",
+                "--stop ends the process",
                 file=sys.stderr,
             )
             return ExitCode.FAILURE
@@ -180,9 +185,10 @@ class _Start:
         return ExitCode.OK
 
     def _await_end_or_readiness(self) -> tuple[int | None, dict[str, str]]:
-        """Return the daemon's exit code, None while it runs, and what is not ready yet.
+        """Wait until the daemon ends, is ready, or start_timeout has passed.
 
-        start_timeout may have passed.
+        Returns the daemon's exit code, None while the daemon runs, and the programs that are not
+        ready yet.
         """
         deadline = time.monotonic() + self.settings.supervise.start_timeout
         with Console(stderr=True).status(
@@ -199,11 +205,11 @@ class _Start:
                 time.sleep(LOOK)
 
     def _ended(self) -> int | None:
-        """Return the daemon's exit code, negative for a signal; None while it runs."""
+        """Return the daemon's exit code, negative for a signal; None while the daemon runs."""
         try:
             pid, status = os.waitpid(self.daemon.pid, os.WNOHANG)
-        # The daemon is not our child yet: the process between has not ended, though the daemon
-        # works.
+        # The daemon is not a child of this process yet: the process in between has not ended,
+        # although the daemon already works.
         except ChildProcessError:
             return None if self.daemon.alive else int(ExitCode.SOFTWARE)
         return os.waitstatus_to_exitcode(status) if pid else None
@@ -217,8 +223,8 @@ class _Start:
         try:
             if lock_holder(run_dir / f"{self.program}.lock") != self.daemon.pid:
                 return {self.program: "starting"}
-        # Another kind of file has the name of the lock; the daemon removes it, or says why it
-        # cannot.
+        # Another kind of file is at the path of the lock. The daemon removes it, or says why that
+        # is impossible.
         except OSError:
             return {self.program: "starting"}
         heartbeats = read(run_dir, self.expected).by_program
@@ -236,7 +242,10 @@ class _Start:
         return missing
 
     def _report_end(self, code: int, output: str) -> int:
-        """Print the daemon's output, for no operator would look for it; return the exit code."""
+        """Print the daemon's output, because no operator would look for it.
+
+        Returns the exit code.
+        """
         how = f"signal {-code}" if code < 0 else f"exit code {code}"
         summary = (
             f"{self.program} ended with {how} before it was ready; see "

@@ -18,17 +18,18 @@ from warren.system.private_directory import make_closed
 from warren.system.process import Process, current_process
 from warren.system.regular_file import open_or_make
 
-#: Seconds that a daemon waits until an orphan of its own name, whose supervisor has vanished, ends.
+#: Seconds that a daemon waits for the end of an orphan: a daemon of the same name whose supervisor
+#: has vanished.
 ORPHAN_TIMEOUT = 30.0
-#: Number of characters of a lock file that are read; any task may have written to it.
+#: The most characters of a lock file that are read, because any task may have written to the file.
 _LONGEST_NOTE = 1000
 
 
 class InstanceLock:
     """The lock run_dir/PROGRAM.lock, with the pid file beside it.
 
-    `supervisor` is the process that supervises this daemon; None for a daemon without one. The lock
-    is held for as long as this object exists.
+    supervisor: the process that supervises this daemon; None for a daemon without a supervisor. The
+    lock is held for as long as this object exists.
     """
 
     def __init__(self, run_dir: Path, program: str, supervisor: Process | None) -> None:
@@ -44,10 +45,10 @@ class InstanceLock:
         path = self._path
         try:
             make_closed(path.parent)
-            # No `with`: the file stays open for as long as the daemon lives.
+            # Not in a `with` block: the file stays open for as long as the daemon lives.
             self._file = open(open_or_make(path), "r+", encoding="utf-8")  # noqa: SIM115
-            # A POSIX lock: pool children do not inherit it, and they may outlive a killed worker
-            # for a moment.
+            # A POSIX lock, because pool children do not inherit such a lock. They may outlive a
+            # killed worker for a moment.
             self._take_lock(path)
             self._note_holder()
         except OSError as error:
@@ -57,13 +58,13 @@ class InstanceLock:
             ) from error
 
     def _note_holder(self) -> None:
-        """Write the holder into the lock file, for a daemon that is refused, and for scripts.
+        """Write the holder into the lock file, for a refused daemon and for scripts.
 
-        The text overwrites that of a dead holder, which needs no room on a full disk. Without room
-        the daemon starts all the same; otherwise a task that fills the disk and is killed would
-        keep the daemon from starting. The lock is the kernel's, so another daemon is refused as
-        before. That daemon then reads the text of a dead holder, or nothing, and waits as it does
-        for an orphan.
+        The text overwrites the text of a dead holder, which needs no disk space. When the disk has
+        no room, the daemon starts all the same; otherwise a task could fill the disk, be killed,
+        and so keep the daemon from starting. Another daemon is still refused, because the lock is
+        the kernel's. That daemon then reads the text of a dead holder, or no text, and waits as it
+        waits for an orphan.
         """
         supervisor = self._supervisor
         note = json.dumps(
@@ -84,8 +85,9 @@ class InstanceLock:
         is stale anyway.
         """
         self._pid_file = self._path.with_suffix(".pid")
-        # At any kind of end. The registration keeps this object, and with it the lock, until the
-        # file is gone: a successor cannot have written its own file by then.
+        # The handler runs at any kind of end but a kill. The handler's registration keeps this
+        # object, and with it the lock, until the file is gone. So the file cannot be that of a
+        # successor.
         atexit.register(self._forget_pid, os.getpid())
         replace_file(self._pid_file, f"{os.getpid()}\n")
 
@@ -104,13 +106,13 @@ class InstanceLock:
                 if not isinstance(error, (BlockingIOError, PermissionError)):
                     raise
             holder, orphan = self._holder()
-            # An orphan is about to end: a refusal now would leave the host without this daemon for
-            # good.
+            # An orphan is about to end. If this daemon were refused now, the host would stay
+            # without the daemon.
             if not orphan or time.monotonic() > deadline:
                 refusal = OrphanRemains if orphan else AlreadyRunning
                 raise refusal(
                     f"another {self._program} runs on this host, process {holder} ({path}); "
-                    "stop it first, or run one of them only"
+                    "stop that process first"
                 )
             time.sleep(0.1)
 
@@ -118,21 +120,21 @@ class InstanceLock:
         self._file.seek(0)
         try:
             pid, supervisor = strict_json.loads(self._file.read(_LONGEST_NOTE))
-            # Any task may have written the file. A text that is no number would become a path below
-            # /proc, and so any file or fifo.
+            # Any task may have written the file. A text that is not a number would become a path
+            # below /proc, and so could name any file or fifo.
             if supervisor is None:
                 return str(_whole(pid)), False
             number, start = supervisor
             return str(_whole(pid)), not Process(_whole(number), _whole(start)).alive
         except (ValueError, TypeError):
-            # The holder has not written yet, or was killed before it could.
+            # The holder has not written its note yet, or was killed before it could.
             return "unknown", True
 
 
 def _whole(value: object) -> int:
-    """Return the number of a process, or a clock tick.
+    """Return the number: of a process, or of clock ticks.
 
-    Raises TypeError when the value is no number.
+    Raises TypeError when the value is not a number.
     """
     if not isinstance(value, int) or isinstance(value, bool):
         raise TypeError(f"expected a whole number, found {type(value).__name__}")

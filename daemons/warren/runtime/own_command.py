@@ -10,8 +10,8 @@ from warren.config import Settings
 def own_command(settings: Settings, *verb: str) -> list[str]:
     """Return the command that runs a verb of Warren, with its arguments, by these settings.
 
-    The host is named, because it may have been chosen by --host or WARREN_HOST. -P: tasks must not
-    be imported from the directory in which somebody typed the command.
+    The command names the host, because the host may have been chosen by --host or WARREN_HOST. With
+    -P no task is imported from the directory in which somebody typed the command.
     """
     return [
         sys.executable,
