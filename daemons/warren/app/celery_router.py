@@ -14,7 +14,10 @@ from warren.config import Settings
 
 
 def route_of(settings: Settings) -> Callable[..., dict[str, Any] | None]:
-    """Return the router that Celery asks for each task: its options, None for the caller's own."""
+    """Return the router that Celery asks for each task.
+
+    The router returns the options of the task; None when the caller has chosen the route.
+    """
 
     def route(
         name: str, args: Any, kwargs: Any, options: dict[str, Any], **_: Any

@@ -20,16 +20,17 @@ from warren.errors import ConfigError, Problem
 
 #: The header that holds the time at which the publisher sent the task (seconds, wall clock).
 SENT_AT = "warren_sent_at"
-#: The header of a message that beat sends for a tick: the id of its task. When a message with this
-#: header arrives twice, both are the same task.
+#: The header of a message that beat sends for a tick: the id of the tick's task. Two messages with
+#: the same id in this header are one task.
 TICK = "warren_tick"
 
 
 def make_app(settings: Settings, begins: Callable[[str], object] = str) -> Celery:
-    """Return the Celery app of these settings, which has not yet connected to anything.
+    """Return the Celery app of these settings. The app has not yet connected to anything.
 
-    With `[app] celery` that is the project's own app, which is imported. Raises ConfigError.
-    `begins` is called with the name of its module before the import.
+    With `[app] celery` this is the project's own app, which is imported here. Raises ConfigError.
+
+    begins: called with the name of the app's module before the import.
     """
     if settings.app.celery is None:
         return plain_app(settings)
@@ -43,8 +44,8 @@ def make_app(settings: Settings, begins: Callable[[str], object] = str) -> Celer
 def plain_app(settings: Settings) -> Celery:
     """Return an app of Warren's own with these settings, for a process that runs no task.
 
-    It sends and looks like the project's app, and needs none of the project's code: an error of
-    that code must not keep an operator from looking at the broker.
+    The app sends tasks and looks at the broker as the project's app would, without the project's
+    code: an error in that code must not keep an operator from looking at the broker.
     """
     app: Celery = App(settings.app.name, amqp=amqp(settings), set_as_current=True)
     setattr(app, MADE_BY, True)
@@ -56,8 +57,8 @@ def _configure(app: Celery, settings: Settings) -> None:
     app.conf.update(celery_options(settings))
     app.conf.warren_state_dir = str(settings.app.state_dir)  # for tasks that keep files there
     signals.before_task_publish.connect(_stamp, dispatch_uid="warren.app.factory.stamp")
-    # The operator's settings of [celery] come last, because the validator has refused those that
-    # would break a guarantee of Warren. Warren's own transport options stay in force.
+    # The operator's settings of [celery] come last. They cannot break a guarantee of Warren,
+    # because the validator has refused such settings. Warren's own transport options stay in force.
     transport = {
         **settings.celery.get("broker_transport_options", {}),
         **app.conf.broker_transport_options,
@@ -66,9 +67,9 @@ def _configure(app: Celery, settings: Settings) -> None:
 
 
 def import_tasks(app: Celery, settings: Settings, begins: Callable[[str], object] = str) -> None:
-    """Import the task modules, and check the settings against the tasks that they register.
+    """Import the task modules, and check the settings against the tasks that the modules register.
 
-    `begins` is called with the name of each module before its import. Raises ConfigError.
+    begins: called with the name of each module before its import. Raises ConfigError.
     """
     add_path(settings)
     problems = check_modules(settings, begins)
@@ -85,10 +86,10 @@ def import_tasks(app: Celery, settings: Settings, begins: Callable[[str], object
 
 
 def _import_own(app: Celery, settings: Settings) -> None:
-    """Import what a project's app names itself: include, imports, autodiscover_tasks."""
+    """Import the modules that a project's app names: include, imports, autodiscover_tasks."""
     try:
         app.loader.import_default_modules()
-    # The operator must see any error that a module raises at its import.
+    # An operator must see any error that a module raises at its import.
     except (Exception, SystemExit) as error:  # noqa: BLE001
         origin = settings.origin("app", "celery")
         expected = f"the modules of {settings.app.celery} to be modules that can be imported"
@@ -100,8 +101,8 @@ def _stamp(
 ) -> None:
     if headers is not None:
         headers[SENT_AT] = time.time()
-        # Celery copies a task's headers to its retry, and to messages that it sends under its own
-        # id. Those are not ticks.
+        # Celery copies a task's headers to its retry, and to messages that Celery sends under an id
+        # of its own. Such messages are not ticks.
         headers.pop(TICK, None)
     if properties is not None:
         # RabbitMQ silently drops a message with this property from its queue. The header `expires`

@@ -1,4 +1,4 @@
-"""The Celery app of a project (`[app] celery`): imported, and put under Warren's settings."""
+"""The Celery app of a project (`[app] celery`): imported, and then put under Warren's settings."""
 
 from __future__ import annotations
 
@@ -23,13 +23,14 @@ from warren.config.celery_settings import FIXED, REFUSED
 from warren.config.task_checks import failure
 from warren.errors import ConfigError, Problem
 
-#: Refused settings that a project's app keeps: they name its modules, which are imported.
+#: Settings that [celery] refuses but a project's app keeps: they name its modules, which are
+#: imported.
 _KEPT = ("imports", "include")
-#: The attribute of an app that holds what it had set itself before Warren's settings came.
+#: The attribute of an app for the settings that the app had before Warren's settings came.
 _OWN = "set_by_the_project"
 #: The attribute of an app that holds the name of its module.
 _MODULE = "module_of_the_project"
-#: Arguments of `Celery(...)` that set a setting of another name.
+#: Arguments of `Celery(...)` that set a setting with another name.
 _ARGUMENTS = {"broker_url": "broker", "result_backend": "backend"}
 
 
@@ -44,13 +45,13 @@ def project_app(settings: Settings, begins: Callable[[str], object] = str) -> Ce
         found = reduce(getattr, path.split("."), sys.modules[module])
     except AttributeError:
         raise ConfigError([_problem(settings, f"no {path} in {module}")]) from None
-    # The type itself: isinstance would take a proxy such as current_app for an app.
+    # The type is compared: isinstance would accept a proxy such as current_app.
     if not issubclass(type(found), Celery):
         kind = type(found).__name__
         raise ConfigError([_problem(settings, f"an object of type {kind} at {module}:{path}")])
     app: Celery = found
     try:
-        # Only once: later the app has Warren's settings as well.
+        # Only once, because later the app also has Warren's settings.
         own = getattr(app, _OWN) if hasattr(app, _OWN) else _set_by_the_project(app)
     # The app's own configuration is code of the project, and may raise any error.
     except (Exception, SystemExit) as error:  # noqa: BLE001
@@ -78,12 +79,12 @@ def _problem(settings: Settings, found: str) -> Problem:
 
 
 def adopt(app: Celery, classes: type[AMQP]) -> None:
-    """Give the app what it has when Warren makes it, and take from it what it has opened so far.
+    """Give the app what each app of Warren's has, and take away what the app has opened so far.
 
-    Celery takes a class for its AMQP part only when an app is made, and none for `send_task`. So
-    the class of this one object becomes a subclass of its own (Celery 5.5 to 5.7; a unit test
-    checks it). The pool and the backend are those of the app's own settings, if the project has
-    used them at its import. They are forgotten, as Celery does after a fork.
+    Celery takes a class for its AMQP part only when an app is made, and takes no class for
+    `send_task`. So this one object gets a subclass of its own as its class (Celery 5.5 to 5.7; a
+    unit test checks it). When the project has used the pool or the backend at its import, they have
+    the app's own settings. They are dropped, as Celery drops them after a fork.
     """
     if not isinstance(app, DueSoon):
         own = type(app)
@@ -97,7 +98,7 @@ def adopt(app: Celery, classes: type[AMQP]) -> None:
 
 
 def promised() -> dict[str, Any]:
-    """Return the settings that Warren's promises need, whatever the project has set."""
+    """Return the settings that Warren's promises need. They replace those of the project."""
     defaults = dict(flatten(NAMESPACES))
     refused = {
         name: copy(defaults[name].default)
@@ -108,9 +109,9 @@ def promised() -> dict[str, Any]:
 
 
 def overridden() -> Iterator[str]:
-    """Yield a warning for each setting of the project's app that is not used, with its place.
+    """Yield a warning, with its place, for each setting of the project's app that has no effect.
 
-    Call this after `project_app` has made that the current app.
+    Call this after `project_app` has made the project's app the current app.
     """
     app: Celery = current_app._get_current_object()
     for name, value in sorted(getattr(app, _OWN, {}).items()):
@@ -130,7 +131,7 @@ def _set_by_the_project(app: Celery) -> dict[str, Any]:
 
 
 def _place(app: Celery, name: str) -> str:
-    """Return the file and line that set this, as far as they can be found."""
+    """Return the file and line that set this setting, as far as they can be found."""
     files = [file for module in _sources(app) if (file := getattr(module, "__file__", None))]
     argument = rf"|\b{_ARGUMENTS[name]}\s*=" if name in _ARGUMENTS else ""
     pattern = re.compile(rf"\b\w*{name}\b{argument}", re.IGNORECASE)
@@ -146,7 +147,7 @@ def _place(app: Celery, name: str) -> str:
 
 
 def _sources(app: Celery) -> Iterator[Any]:
-    """Yield the modules that may have the app's settings; the app's own is the last."""
+    """Yield the modules that may hold the app's settings. The app's own module is the last."""
     source = getattr(app, "_config_source", None)
     name = source.partition(":")[0] if isinstance(source, str) else getattr(source, "__name__", "")
     for each in (name, os.environ.get("DJANGO_SETTINGS_MODULE", ""), getattr(app, _MODULE, "")):

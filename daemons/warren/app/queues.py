@@ -1,6 +1,6 @@
-"""The queues of the settings as Celery declares them.
+"""The queues of the settings, as Celery declares them.
 
-A queue that was added since is found when a task is sent to it by name.
+A queue that was added after the process started is found when a task is sent to it by name.
 """
 
 from __future__ import annotations
@@ -23,14 +23,14 @@ from warren.config import Settings, load_again
 from warren.config.queue_of_task import DEFAULT_QUEUE
 from warren.errors import ConfigError, Origin, Problem, Unavailable
 
-#: How often a quorum queue may get a dead letter back: each look of an operator may be a return,
-#: and RabbitMQ 4 drops a message that came back more than 20 times. -1 is no limit on RabbitMQ 4,
-#: but on 3 it allows none at all.
+#: The most times that a quorum queue may get a dead letter back. Each look of an operator may be
+#: such a return, and RabbitMQ 4 drops a message that came back more than 20 times. For RabbitMQ 4,
+#: -1 is no limit; RabbitMQ 3 would allow no return at all.
 _RETURNS = 1_000_000
 
 
 class TaskQueue(Queue):
-    """A queue that notes in each of its messages that it came from here."""
+    """A queue that notes its own name in each message that is taken from it."""
 
     def consume(
         self,
@@ -39,7 +39,7 @@ class TaskQueue(Queue):
         *args: Any,
         **kwargs: Any,
     ) -> Any:
-        """Consume as kombu does; note this queue in each message."""
+        """Consume as kombu does, and note this queue in each message."""
 
         def sourced(message: Any) -> Any:
             message.delivery_info[SOURCE] = self.name
@@ -49,7 +49,7 @@ class TaskQueue(Queue):
 
 
 def queue(settings: Settings, name: str, binding_key: str) -> TaskQueue:
-    """Return a queue of the type in these settings."""
+    """Return a queue of the type that these settings name."""
     return TaskQueue(
         name,
         exchange(),
@@ -65,14 +65,14 @@ def exchange() -> Exchange:
 
 
 def queue_arguments(settings: Settings) -> dict[str, str] | None:
-    """Return the arguments of a durable queue for the broker; None: no arguments."""
+    """Return the arguments by which the broker makes a durable queue; None: no arguments."""
     return {"x-queue-type": "quorum"} if are_quorum(settings) else None
 
 
 def declare_rejected(channel: Any, queue_type: str) -> None:
     """Declare RabbitMQ's queue of rejected messages. Raises AccessRefused.
 
-    The queue may have any type: it may be older than a change of [broker] queue_type. A refusal
+    An existing queue may have another type, from before a change of [broker] queue_type. A refusal
     closes `channel`, which is py-amqp's.
     """
     try:
@@ -81,7 +81,7 @@ def declare_rejected(channel: Any, queue_type: str) -> None:
             "x-max-length": MOST,
             "x-max-length-bytes": MOST_BYTES,
         }
-        # A classic queue counts no returns.
+        # A classic queue does not count returns.
         arguments |= {"x-delivery-limit": _RETURNS} if queue_type == "quorum" else {}
         channel.queue_declare(
             REJECTED,
@@ -90,7 +90,7 @@ def declare_rejected(channel: Any, queue_type: str) -> None:
             arguments={**arguments, "x-overflow": "drop-head"},
         )
     except PreconditionFailed:
-        return  # it exists, with another type, without a bound, or with RabbitMQ's own limit
+        return  # the queue exists, with another type, without a bound, or with RabbitMQ's own limit
 
 
 def queues_of(settings: Settings, routing_key: str) -> list[str]:
@@ -105,14 +105,15 @@ def queues_of(settings: Settings, routing_key: str) -> list[str]:
 def addressed(settings: Settings, routing_key: str) -> dict[str, Any]:
     """Return the options of a task that is sent to a routing key of the caller's choice.
 
-    No queue is among them: for a task that runs later Celery would take the queue's own key
-    instead.
+    The options name no queue: for a task that runs later, Celery would replace the routing key by
+    the queue's own key.
     """
     queues = [
         queue(settings, name, settings.queues[name].binding_key)
         for name in queues_of(settings, routing_key)
     ]
-    # Declared as for a task that chose nothing, so that the first task on a new broker is not lost.
+    # The queues are declared as for a task without options, so that the first task on a new broker
+    # is not lost.
     return {
         "exchange": EXCHANGE,
         "exchange_type": "topic",
@@ -122,9 +123,9 @@ def addressed(settings: Settings, routing_key: str) -> dict[str, Any]:
 
 
 def counts_returns(app: Any, name: str) -> bool:
-    """Return whether the queue counts how often a message came back, and drops it at last.
+    """Return whether the queue counts how often a message came back.
 
-    A quorum queue does.
+    A quorum queue counts the returns, and drops the message after too many of them.
     """
     return any(
         queue.name == name and (queue.queue_arguments or {}).get("x-queue-type") == "quorum"
@@ -139,21 +140,22 @@ def refusal(settings: Settings, name: str, error: Exception) -> Unavailable:
     expected = f"the broker's queue {name} to be durable, of type {kind} and {bound}"
     if "'x-queue-type'" in str(error):
         section, option, remedy = "broker", "queue_type", f"set queue_type = {other}"
-        remedy += ", which all queues of Warren have then"
-        remedy += ", or give Warren a virtual host of its own, or delete that queue"
+        remedy += " for all queues of Warren"
+        remedy += f", or give Warren a virtual host of its own, or delete queue {name}"
         if name == DEFAULT_QUEUE:
-            remedy += ", or do without it: a queue with tasks = * takes its place"
+            remedy += f", or replace queue {name} by a queue with tasks = *"
     elif isinstance(error, AccessRefused):
         section, option, remedy = (
             f"queue:{name}",
             "",
-            "give the user of [broker] url the rights to configure, write and read it",
+            f"give the user of [broker] url the rights to configure, write and read queue {name}",
         )
     else:
         section, option, remedy = (
             f"queue:{name}",
             "",
-            "give Warren a virtual host of its own, or delete what is in its way",
+            f"give Warren a virtual host of its own, or delete queue {name} or the exchange that "
+            "is in the way",
         )
     origins = ((section, option), (section, ""), ("broker", ""))
     origin = next(
@@ -166,8 +168,8 @@ def refusal(settings: Settings, name: str, error: Exception) -> Unavailable:
 def amqp(settings: Settings) -> type[AMQP]:
     """Return the class for `Celery(amqp=...)`, which finds a queue that is newer than its process.
 
-    An added queue that changes no routing restarts no worker (config/affected_daemons.py). So a
-    task that names the queue must find it in a process that is older than the queue.
+    When an added queue changes no routing, no worker restarts (config/affected_daemons.py). So a
+    process that is older than the queue must find the queue when a task names it.
     """
 
     class Queues(CeleryQueues):
@@ -198,10 +200,10 @@ def amqp(settings: Settings) -> type[AMQP]:
 
 
 def _check_delayed(settings: Settings, message: Any, exchange: Any, routing_key: Any) -> None:
-    """Raise NoRoute for a task that runs later and whose key leads to no queue of these settings.
+    """Raise NoRoute for a task that runs later if its key leads to no queue of these settings.
 
-    RabbitMQ finds out where the key leads only when the delay is over, and then reports to no
-    client. A retry goes where its task came from.
+    RabbitMQ finds out where the key leads only after the delay, and then reports to no client. A
+    retry goes to the queue that its task came from.
     """
     delayed = str(getattr(exchange, "name", exchange)).startswith("celery_delayed_")
     if delayed and routing_key and not message.headers.get("retries"):

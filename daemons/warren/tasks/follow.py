@@ -9,7 +9,7 @@ from dataclasses import dataclass
 from typing import Any
 
 from celery.backends.rpc import RPCBackend
-from celery.exceptions import TimeoutError  # noqa: A004  celery's own is what `result.get` raises
+from celery.exceptions import TimeoutError  # noqa: A004  `result.get` raises Celery's own class
 from celery.result import AsyncResult
 from celery.states import READY_STATES
 
@@ -22,8 +22,8 @@ _LOOK = 0.1  # seconds between two reads by a process that follows a task
 class Progress:
     """The progress of a task: `done` of `total` steps, and a note for people.
 
-    `total` is None while it is not known. `ended` says whether the task has ended, with success or
-    without.
+    total: None while the number of steps is not known. ended: whether the task has ended, with
+    success or without.
     """
 
     done: int
@@ -33,9 +33,9 @@ class Progress:
 
     @property
     def fraction(self) -> float:
-        """The part that is done, 0.0 to 1.0.
+        """Return the part of the steps that is done, 0.0 to 1.0.
 
-        1.0 when there is nothing to do; 0.0 while the total is not known.
+        Returns 1.0 when there is nothing to do, and 0.0 while the total is not known.
         """
         if self.total is None:
             return 0.0
@@ -46,27 +46,28 @@ _ENDED = Progress(1, 1, ended=True)
 
 
 def read(result: AsyncResult[Any]) -> Progress | None:
-    """Return the last progress of the task, or that it has ended; None before the first report.
+    """Return the last progress of the task; None before the first report.
 
-    Any process that knows the task's id can ask, except with the backend `rpc://`: see `follow`.
+    When the task has ended, the progress says so. Any process that knows the task's id can ask,
+    except with the backend `rpc://`: see `follow`.
     """
-    # One fetch, instead of `.state` and then `.info`, because the task may end between the two.
+    # One fetch. With `.state` and then `.info` the task could end between the two fetches.
     return progress_of(result.backend.get_task_meta(result.id))
 
 
 def follow(result: AsyncResult[Any], timeout: float) -> Iterator[Progress]:
-    """Yield the progress of a task, as the task reports it, until it has ended.
+    """Yield the progress of a task, as the task reports it, until the task has ended.
 
-    For the process that has sent the task. The last value has `ended`; after it `result.get()`
-    returns, or raises, at once. Raises celery.exceptions.TimeoutError when the task has not ended
-    after `timeout` seconds.
+    Only the process that has sent the task can call this. The last value has `ended`; after it
+    `result.get()` returns, or raises, at once. Raises celery.exceptions.TimeoutError when the task
+    has not ended after `timeout` seconds.
     """
     deadline = time.monotonic() + timeout
     last = None
     while last is None or not last.ended:
         if time.monotonic() > deadline:
             raise TimeoutError(
-                f"task {result.id} did not end within {timeout:g} s: its last progress is {last}"
+                f"task {result.id} did not end within {timeout:g} s: the last progress is {last}"
             )
         for told in _listen(result) if isinstance(result.backend, RPCBackend) else _look(result):
             if told not in (None, last):
@@ -100,9 +101,9 @@ def _listen(result: AsyncResult[Any]) -> list[Progress | None]:
 
 
 def progress_of(meta: dict[str, Any]) -> Progress | None:
-    """Return the progress in what the result backend holds of a task; None before the first report.
+    """Return the progress in the result backend's content for a task; None before the first report.
 
-    `meta` is the answer of Celery's `backend.get_task_meta`.
+    meta: the answer of Celery's `backend.get_task_meta`.
     """
     if meta["status"] in READY_STATES:
         return _ENDED

@@ -24,19 +24,19 @@ from warren.redaction.masker import redact
 Step = TypeVar("Step")
 
 STATE = "PROGRESS"  # the state that Celery's documentation and Flower use
-#: Seconds between two reports of one run: a person sees no more, and a tight loop floods no
-#: backend.
+#: Seconds between two reports of one run. A person sees no more, and so a tight loop does not flood
+#: the backend.
 _PAUSE = 0.2
 #: Seconds until the next report after a report that could not be stored.
 _PAUSE_AFTER_ERROR = 10.0
 
 
 def progress(steps: Iterable[Step], total: int | None = None, note: str = "") -> Iterator[Step]:
-    """Yield each of `steps`, and report through the result backend how many are done.
+    """Yield each of `steps`, and report through the result backend how many steps are done.
 
     total: the number of steps; by default the length of `steps`, or unknown. note: a text for
     people. The first and the last step are always reported, the steps between at most five times a
-    second. Outside a task, or in another thread than the task's, it only yields. A report that
+    second. Outside a task, or in another thread than the task's, nothing is reported. A report that
     cannot be stored is logged, and does not fail the task.
     """
     if total is None and isinstance(steps, Sized):
@@ -47,9 +47,9 @@ def progress(steps: Iterable[Step], total: int | None = None, note: str = "") ->
 def report_progress(done: int, total: int, note: str = "") -> bool:
     """Report through the result backend that `done` of `total` steps of the running task are done.
 
-    For work that is no loop over its steps. Cheap enough for every step: like `progress` it reports
-    at most five times a second. Returns whether this step was reported. Does nothing outside a
-    task. Raises ValueError unless 0 <= done <= total.
+    For work that is not a loop over its steps. The call is cheap enough for every step: like
+    `progress` it reports at most five times a second. Returns whether this step was reported. Does
+    nothing outside a task. Raises ValueError unless 0 <= done <= total.
     """
     if not 0 <= done <= total:
         raise ValueError(f"progress: expected 0 <= done <= total, found done {done} of {total}")
@@ -79,20 +79,23 @@ def _reported(steps: Iterable[Step], total: int | None, note: str) -> Iterator[S
 
 
 def _running_task() -> Any:
-    """Return the task that this thread runs; None outside a task, and in a plain call of one."""
-    # The task itself and not Celery's proxy, which another task that is called meanwhile changes.
+    """Return the task that this thread runs.
+
+    Returns None outside a task, and when a task is called as a plain function.
+    """
+    # Not Celery's proxy: while the task calls another task, the proxy stands for that other task.
     task: Any = current_task._get_current_object()
     return task if task is not None and task.request.id is not None else None
 
 
 def _store(task: Any, done: int, total: int | None, note: str) -> float:
-    """Store one report; return the seconds until the next one may be stored."""
+    """Store one report; return the seconds until the next report may be stored."""
     if total is not None:
         total = max(done, total)  # the caller's total may be an estimate
     try:
         task.update_state(state=STATE, meta={"done": done, "total": total, "note": note})
-    # What a broker or a server of results that is away raises. Not every Exception: a soft time
-    # limit is one, and must end the task.
+    # The errors of a broker or results' server that is away. Not every Exception: a soft time limit
+    # is an Exception, too, and must end the task.
     except (
         OSError,
         KombuError,
