@@ -1,6 +1,6 @@
 """Requests to a running suite from another process: a reload, and a rolling restart.
 
-A reload needs the run directory alone.
+A reload needs only the run directory.
 """
 
 from __future__ import annotations
@@ -22,8 +22,8 @@ from warren.supervise.programs.directories import noted_run_dir
 from warren.system.run_lock import handle_of, holder
 from warren.system.users import user_name
 
-#: Seconds that a supervisord may take to begin its loop, and the seconds without a status report
-#: after which it counts as hung.
+#: Seconds. A supervisord may take so long to begin its loop. After so long without a status report
+#: it counts as hung.
 _TIMEOUT = 30.0
 _PAUSE = 0.05
 
@@ -31,13 +31,14 @@ _PAUSE = 0.05
 def reload(settings: Settings, heard: Callable[[Report], None] = lambda report: None) -> Outcome:
     """Have the running suite read its settings again; return the outcome.
 
-    `settings` are the new ones. Where they name another run directory, the suite in the old one
-    reports what is wrong with that. The call takes as long as the suite needs: the suite checks the
-    settings in its own sandbox, then workers drain one after the other. `heard` is called with each
-    status report.
+    The call takes as long as the suite needs: the suite checks the settings in its own sandbox, and
+    then workers drain one after the other.
 
-    Raises Unavailable when no suite runs, when this user may not signal it, or when it ends or
-    falls silent meanwhile.
+    settings: the new settings. When they name another run directory, the suite in the old directory
+    reports this as an error. heard: called with each status report.
+
+    Raises Unavailable when no suite runs, when this user may not signal the suite, or when the
+    suite ends or falls silent meanwhile.
     """
     run_dir, noted = settings.app.run_dir, noted_run_dir(settings)
     try:
@@ -46,7 +47,7 @@ def reload(settings: Settings, heard: Callable[[Report], None] = lambda report: 
         return _followed(run_dir, heard)
     except OSError as error:
         raise Unavailable(
-            f"the suite was not asked: {error.filename or run_dir}: {error.strerror}; "
+            f"the suite could not be asked: {error.filename or run_dir}: {error.strerror}; "
             f"{_remedy(run_dir)}"
         ) from error
 
@@ -59,7 +60,7 @@ def _followed(run_dir: Path, heard: Callable[[Report], None]) -> Outcome:
     finally:
         os.close(handle)
     while True:
-        # First whether the suite lives, then its report: when it ends right after its answer, the
+        # The suite is checked before its report: when the suite ends right after its answer, the
         # answer counts.
         alive, reading = holder(run_dir) == supervisor, read(run_dir)
         report = reading.report
@@ -84,8 +85,10 @@ def restart(
 ) -> Restarted:
     """Have the suite restart workers one after the other, and wait for the outcome.
 
-    `heard` is called with each status report. The suite continues the restart whatever becomes of
-    this process. Raises Unavailable when no suite runs, or when it ends or falls silent.
+    The suite continues the restart even if this process ends. Raises Unavailable when no suite
+    runs, or when the suite ends or falls silent.
+
+    heard: called with each status report.
     """
     begun = supervisord_client.restart_workers(settings, programs)
     run_dir = settings.app.run_dir
@@ -102,7 +105,7 @@ def restart(
         if report is None or report.state == "stopping" or not reading.alive:
             _refuse_unreadable(run_dir)
             raise Unavailable(
-                f"{run_dir}: the suite stops, and with it the restart; start it again"
+                f"{run_dir}: the suite stops, and with it the restart; start the suite again"
             )
         if reading.silence > _TIMEOUT:
             raise Unavailable(
@@ -116,8 +119,8 @@ def restart(
 def _running(run_dir: Path) -> tuple[int, int]:
     """Return the number and a handle of the process that holds the lock, once its loop runs.
 
-    Before that, SIGHUP would end supervisord. Raises Unavailable when no suite runs or when its
-    loop does not begin in time.
+    Before its loop runs, a SIGHUP would end supervisord. Raises Unavailable when no suite runs, or
+    when the loop does not begin in time.
     """
     deadline = time.monotonic() + _TIMEOUT
     while True:
@@ -127,8 +130,8 @@ def _running(run_dir: Path) -> tuple[int, int]:
                 how = "start it: warren start, or without systemd warren supervise"
                 raise Unavailable(f"the suite is not running; {how} ({run_dir})")
             report = read(run_dir).known
-            # The file of an earlier process with the same number is old: the loop writes each
-            # second.
+            # The file of an earlier process with the same number is old: a running loop writes the
+            # file each second.
             if handle >= 0:
                 if report is not None and report.process.pid == pid:
                     return pid, handle
@@ -142,18 +145,18 @@ def _running(run_dir: Path) -> tuple[int, int]:
 def _refuse_unreadable(run_dir: Path) -> None:
     """Raise Unavailable when there is a report that this version cannot read.
 
-    The suite of another version runs on, and does what it was asked for.
+    A suite of another version continues to run, and does what it was asked to do.
     """
     reading = read(run_dir)
     if reading.report is None and not reading.missing:
         raise Unavailable(
-            f"what the suite reports cannot be read: {reading.last_error}; if it is of another "
-            "version, stop the suite and start it again"
+            f"what the suite reports cannot be read: {reading.last_error}; if the suite is of "
+            "another version, stop it and start it again"
         )
 
 
 def _remedy(run_dir: Path) -> str:
-    """Return who may ask for it: root, or the user of the suite."""
+    """Return which users may ask the suite: root, or the suite's user."""
     try:
         owner = run_dir.stat().st_uid
     except OSError:

@@ -1,6 +1,6 @@
 """The suite as a service of this host: the commands for systemd and Monit.
 
-Their order keeps the two from working against each other. `steps` decides, `run` acts.
+Their order keeps systemd and Monit from working against each other. `steps` decides, `run` acts.
 """
 
 from __future__ import annotations
@@ -21,11 +21,12 @@ from warren.system.printable import one_line
 UNIT = "warren"
 #: Monit's group of services (monit/warren).
 _GROUP = "warren"
-#: The directory that exists on every host that systemd has booted, and on no other (sd_booted(3)).
+#: A directory that exists on every host that systemd has booted, and on no other host
+#: (sd_booted(3)).
 _BOOTED = Path("/run/systemd/system")
-#: The PATH for programs that root runs. The shell's PATH is not used: with a relative directory in
-#: it, or a directory of the suite's user, root would run a file that a task has put there as
-#: `systemctl`.
+#: The PATH for programs that root runs. The shell's PATH is not used: it may name a relative
+#: directory, or a directory of the suite's user. From there root would run a file that a task has
+#: put there as `systemctl`.
 PATH = "/usr/local/sbin:/usr/local/bin:/usr/sbin:/usr/bin:/sbin:/bin"
 #: Seconds between two calls of the progress function while a command runs.
 _GLANCE = 0.5
@@ -51,7 +52,10 @@ class Failure(StrEnum):
 
 @dataclass(frozen=True)
 class Step:
-    """One command. An `always` command is run last, even after a failure and after Ctrl-C."""
+    """One command of an action.
+
+    always: whether the command runs after all others in any case, even after a failure or Ctrl-C.
+    """
 
     arguments: tuple[str, ...]
     failure: Failure
@@ -60,20 +64,28 @@ class Step:
 
 @dataclass(frozen=True)
 class Outcome:
-    """The end of an action: `reason` says why it failed, or is empty; `notes` are about Monit."""
+    """The end of an action.
+
+    reason: why the action failed; empty after a success. notes: what Monit's commands have said.
+    """
 
     reason: str
     notes: tuple[str, ...]
 
 
 def steps(action: Action, monit: bool) -> tuple[Step, ...]:
-    """Return the commands of an action in their order; `monit` says whether Monit is installed."""
+    """Return the commands of an action in their order.
+
+    monit: whether Monit is installed.
+    """
     # A stop on purpose is not an error, so Monit stops monitoring before the suite stops. Monit
-    # does that before its next check, so there is nothing to wait for.
+    # obeys before its next check, so there is nothing to wait for.
     look_away = Step(("monit", "-g", _GROUP, "unmonitor"), Failure.NOTED)
-    # Also after a failed start: the operator wants the suite to run, so Monit's page must show red.
+    # This also runs after a failed start: the operator wants the suite to run, so Monit's page must
+    # show red.
     look = Step(("monit", "-g", _GROUP, "monitor"), Failure.NOTED, always=True)
-    # Without this, systemd refuses to start a unit that has failed too often, even after a repair.
+    # Without this, systemd would refuse to start a unit that has failed too often, even after a
+    # repair.
     forget = Step(("systemctl", "reset-failed", UNIT), Failure.IGNORED)
     systemd = Step(("systemctl", str(action), UNIT), Failure.DECIDES)
     found = {
@@ -91,8 +103,8 @@ def run(action: Action, glance: Callable[[], None]) -> Outcome:
     """
     if not _BOOTED.is_dir():
         raise Unavailable(
-            f"systemd does not run this host: there is no {_BOOTED}; without it warren supervise "
-            "--detach starts the suite, and warren supervise --stop ends it"
+            f"systemd does not run this host: there is no {_BOOTED}; use warren supervise --detach "
+            "to start the suite, and warren supervise --stop to end the suite"
         )
     planned = steps(action, shutil.which("monit", path=PATH) is not None)
     reason, notes = "", []
@@ -109,8 +121,12 @@ def run(action: Action, glance: Callable[[], None]) -> Outcome:
 
 
 def _failure(step: Step, glance: Callable[[], None]) -> str:
-    """Run one command; if it failed, return one line with the command and its message, else ''."""
-    # Monit refuses to run in a directory that is gone.
+    """Run one command.
+
+    Returns an empty text after a success; after a failure one line with the command and its
+    message.
+    """
+    # Monit refuses to run in a directory that no longer exists.
     with subprocess.Popen(
         step.arguments,
         cwd="/",
@@ -155,14 +171,16 @@ def unit_user(directory: Path) -> str:
 def hides_homes(directory: Path) -> bool:
     """Return whether the unit that runs the suite of these settings sees no home directories.
 
-    False when systemd does not tell this user.
+    Returns False when systemd does not tell this user.
     """
     said = properties("LoadState", "ProtectHome", "Environment")
     return runs_suite(said, directory) and said.get("ProtectHome") in ("yes", "tmpfs")
 
 
 def runs_suite(said: dict[str, str], directory: Path) -> bool:
-    """Return whether the unit with these properties runs the suite of the settings there."""
+    """Return whether the unit with these properties runs the suite of the settings in this
+    directory.
+    """
     return (
         said.get("LoadState") == "loaded"
         and _directory_of(said.get("Environment", "")) == directory
@@ -204,5 +222,5 @@ def properties(*names: str) -> dict[str, str]:
 
 
 def _environment() -> dict[str, str]:
-    """Return the environment of a program that root runs, whose PATH also finds that program."""
+    """Return the environment of a program that root runs. By its PATH the program is found."""
     return {**os.environ, "PATH": PATH}

@@ -1,6 +1,6 @@
 """A client of the running supervisord, over its socket.
 
-A task may have put a socket of its own under that name.
+The client trusts no answer: a task may have put another socket at that path.
 """
 
 from __future__ import annotations
@@ -21,9 +21,9 @@ from warren.config import Settings
 from warren.errors import Unavailable, WarrenError
 from warren.status.validation import NUMBER, Shape, misfit
 
-#: Seconds that supervisord may take for a whole answer; it answers between two ticks of its loop.
+#: Seconds that supervisord may take for one answer: it answers between two ticks of its loop.
 TIMEOUT = 10.0
-#: Size in bytes of the largest answer; an answer with a thousand programs has about 2 MB.
+#: The most bytes of an answer. An answer with a thousand programs has about 2 MB.
 LARGEST = 1 << 23
 #: The fields that an answer must have.
 _PROGRAMS: Shape = [
@@ -36,9 +36,10 @@ _PROGRAMS: Shape = [
         "stdout_logfile": str,
     },
 ]
-#: What Python's XML-RPC reader raises for an answer that is no XML-RPC, beside its own errors.
+#: What Python's XML-RPC reader raises for an answer that is not XML-RPC, in addition to its own
+#: errors.
 _NONSENSE = (ArithmeticError, AttributeError, LookupError, RuntimeError, TypeError, ValueError)
-#: How to start a suite, for a message that the suite does not run.
+#: How to start a suite: part of the messages that say that the suite does not run.
 STARTED = "start it: warren start, or without systemd warren supervise"
 
 
@@ -46,8 +47,8 @@ STARTED = "start it: warren start, or without systemd warren supervise"
 class Program:
     """A program as supervisord sees it.
 
-    `state` is one of STOPPED STARTING RUNNING BACKOFF STOPPING EXITED FATAL UNKNOWN. `last_error`
-    says why the program could not start. `capture` is the path of its capture file.
+    state: one of STOPPED STARTING RUNNING BACKOFF STOPPING EXITED FATAL UNKNOWN. last_error: why
+    the program could not start. capture: the path of the program's capture file.
     """
 
     program: str
@@ -70,8 +71,8 @@ def programs(settings: Settings) -> list[Program]:
 def restart_workers(settings: Settings, programs: Sequence[str]) -> float:
     """Have the suite restart these workers one after the other.
 
-    Return the name by which `programs.read` tells how the restart ended. Raises Unavailable when no
-    supervisord answers, WarrenError when it refuses.
+    Returns the begin of the restart, by which `programs.read` finds the outcome. Raises Unavailable
+    when no supervisord answers, WarrenError when supervisord refuses.
     """
     return float(_call(settings, "warren.restartWorkers", list(programs), shape=NUMBER))
 
@@ -118,7 +119,7 @@ def _program(info: dict[str, Any]) -> Program:
 
 
 class Transport(SupervisorTransport):
-    """Supervisor's transport with a time limit: supervisor itself would wait for ever."""
+    """Supervisor's transport with a time limit. Supervisor's own would wait for ever."""
 
     def __init__(self, path: Path) -> None:
         super().__init__(serverurl=f"unix://{path}")
@@ -136,10 +137,10 @@ class _Connection(UnixStreamHTTPConnection):
 
 
 class _Bounded(socket.socket):
-    """A socket with one time limit and one largest size for everything that is received.
+    """A socket with one time limit, and one size limit, for all that it receives.
 
-    A time limit for each read would begin again with each byte: a peer that sends one byte at a
-    time would hold the caller for ever.
+    A time limit for each read would begin again with each byte. A peer that sends one byte at a
+    time could then hold the caller for ever.
     """
 
     def __init__(self, seconds: float) -> None:
@@ -157,7 +158,10 @@ class _Bounded(socket.socket):
         super().sendall(data, flags)
 
     def recv_into(self, buffer: Any, nbytes: int = 0, flags: int = 0) -> int:
-        """Receive as a socket does. Raises OSError, also when no time or no size is left."""
+        """Receive as a socket does.
+
+        Raises OSError; also when the time or the size is used up.
+        """
         self._wait()
         found = super().recv_into(buffer, nbytes, flags)
         self._left -= found

@@ -1,4 +1,7 @@
-"""The sandbox of Warren's unit, for a command of root that must see what the unit's daemons see."""
+"""The sandbox of Warren's unit.
+
+A command of root uses the sandbox when it must see what the unit's daemons see.
+"""
 
 from __future__ import annotations
 
@@ -35,7 +38,7 @@ _VIEW = (
     "MemoryDenyWriteExecute",
     "RestrictAddressFamilies",
     "RestrictSUIDSGID",
-    # And those that limit its system calls, and its use of the host's resources.
+    # The properties that limit the unit's system calls, and its use of the host's resources.
     "SystemCallFilter",
     "SystemCallArchitectures",
     "SystemCallErrorNumber",
@@ -56,7 +59,7 @@ _VIEW = (
     "TasksMax",
     "LimitNOFILE",
 )
-#: Properties whose empty value has a meaning: nothing is allowed.
+#: Properties for which an empty value has a meaning: nothing is allowed.
 _NONE = ("CapabilityBoundingSet",)
 #: The properties that name directories which systemd makes for the unit, with their parents.
 _DIRECTORIES = {
@@ -67,11 +70,11 @@ _DIRECTORIES = {
 
 
 def sandbox(directory: Path, user: str, seconds: float) -> list[str]:
-    """Return the words to put before a command so that it runs as the unit would run it.
+    """Return the words to put before a command so that it runs in the unit's sandbox.
 
     The command then has the unit's user, view of the disk and environment, and no rights of root.
-    Its time is limited to `seconds`. The result is empty when no unit runs the suite of these
-    settings as that user.
+    It may run for `seconds`. The result is empty when no unit runs the suite of these settings as
+    that user.
     """
     said = service.properties("LoadState", *_VIEW, *_DIRECTORIES, "EnvironmentFiles")
     if (
