@@ -16,8 +16,8 @@ from warren.broker.rabbitmq import connection
 from warren.config import Settings
 from warren.config.broker_kind import BrokerKind
 
-#: Seconds for which RabbitMQ keeps results that their sender has not read, unless the settings say
-#: otherwise. RabbitMQ keeps them in memory, and most senders never read them.
+#: Seconds for which RabbitMQ keeps results that their sender has not read, unless the settings set
+#: another time. RabbitMQ keeps results in memory, and most senders never read them.
 UNREAD = 3600.0
 
 
@@ -31,9 +31,9 @@ def _broker(settings: Settings) -> dict[str, Any]:
     conf: dict[str, Any] = {
         "broker_connection_retry_on_startup": True,
         "broker_connection_max_retries": None,
-        # Warren's own lock refuses a second worker of the same name. If these queues were
-        # exclusive, the queue of a killed worker would refuse the next worker until the broker has
-        # noticed the end of the first.
+        # Warren's own lock refuses a second worker of the same name. Exclusive queues would do
+        # harm: the queue of a killed worker would refuse the next worker, until the broker has
+        # noticed the end of the killed worker.
         "control_queue_exclusive": False,
         "event_queue_exclusive": False,
     }
@@ -71,12 +71,12 @@ def _redis(settings: Settings) -> dict[str, Any]:
         "broker_transport_options": {
             "visibility_timeout": broker.visibility_timeout,
             # kombu asks Redis in one blocking call for all queues that are consumed at that time. A
-            # queue that is consumed again after a pause waits for the end of that call, so
-            # `polling_interval` shortens the call.
+            # queue that is consumed again after a pause has to wait for the end of that call. So
+            # `polling_interval` makes the call short.
             "polling_interval": broker.polling_interval,
             # A message that is due later returns to its queue when kombu restores the messages of
-            # dead workers. That happens each second instead of every 100 s, and the lock that a
-            # killed worker still holds expires after 10 s instead of five minutes.
+            # dead workers. This happens each second instead of every 100 s. And the lock of a
+            # killed worker expires after 10 s instead of five minutes.
             "unacked_restore_interval": 1,
             "unacked_restore_throttle": 1,
             "unacked_restore_limit": 300,
@@ -141,7 +141,7 @@ def _tasks(settings: Settings) -> dict[str, Any]:
         "task_default_routing_key": settings.queues[settings.last_queue].binding_key,
         "task_default_queue_type": "quorum" if are_quorum(settings) else "classic",
         "task_create_missing_queues": False,
-        # A message is acknowledged when its task is done, so that a task which a killed worker had
+        # A message is acknowledged only when its task is done. So a task that a killed worker had
         # begun runs again.
         "task_acks_late": True,
         "task_reject_on_worker_lost": True,
