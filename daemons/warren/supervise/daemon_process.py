@@ -1,4 +1,4 @@
-"""A daemon as a child of supervisord: when to start it again, and after which pause."""
+"""A daemon as a child of supervisord, which starts it again by the rules of restart_policy.py."""
 
 from __future__ import annotations
 
@@ -19,17 +19,17 @@ from warren.logs.events import Event
 from warren.logs.setup import logger
 from warren.status.heartbeat import Heartbeat
 from warren.status.status_file import now
+from warren.supervise.restart_policy import (
+    BACKING_OFF_PAUSE,
+    PROOF,
+    is_crash_loop,
+    is_failure,
+    pause,
+)
 from warren.system.printable import one_line
 from warren.system.process import telling
 from warren.system.regular_file import clear_path
 
-#: After this many failures in a row a daemon is in a crash loop; BACKING_OFF_PAUSE is then the
-#: pause in seconds between two starts.
-TRIES = 5
-BACKING_OFF_PAUSE = 60
-#: A daemon that has been at work for this many seconds has started well. A daemon that ends sooner
-#: has failed.
-PROOF = 10.0
 #: The text for an exit with 0 that the supervisor did not ask for.
 _UNASKED = "exit status 0: ended, but nobody had asked the suite to stop it (a signal by hand)"
 #: Seconds that a hung daemon has to write its stacks, before its whole process group is killed.
@@ -222,9 +222,7 @@ class DaemonProcess(Subprocess):
             self.config.options.logger.error(
                 f"gave up: {name} entered FATAL state, exit status {status} is final"
             )
-        elif self.state == ProcessStates.EXITED and not (
-            final or proven or status == ExitCode.RESTART
-        ):
+        elif self.state == ProcessStates.EXITED and not final and is_failure(status, proven):
             self.change_state(ProcessStates.BACKOFF)
         if self.state == ProcessStates.BACKOFF:
             self.spawnerr = ""  # supervisord's text says less than `ending`
@@ -257,12 +255,13 @@ class DaemonProcess(Subprocess):
         if new_state == ProcessStates.BACKOFF:
             self.failures += 1
             # supervisord adjusts delay when the wall clock is set back, and needs backoff for that.
-            self.backoff = self.failures if self.failures < TRIES else BACKING_OFF_PAUSE
+            self.backoff = pause(self.failures)
             self.delay = time.time() + self.backoff
         return changed
 
     def _enter_crash_loop(self) -> None:
-        if self.state == ProcessStates.BACKOFF and self.failures >= TRIES and not self.backing_off:
+        looping = self.state == ProcessStates.BACKOFF and is_crash_loop(self.failures)
+        if looping and not self.backing_off:
             self.backing_off = True
             name = self.config.name
             logger().error(
