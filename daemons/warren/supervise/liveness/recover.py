@@ -15,14 +15,11 @@ from warren.status import broker_file
 from warren.supervise.daemon_process import DaemonProcess
 from warren.supervise.liveness.blocked import Blocked, blocked
 from warren.supervise.liveness.hung import is_hung, is_starting, silence_limit
+from warren.supervise.liveness.max_memory import memory_ceiling
 from warren.supervise.liveness.observe import LONGEST_STEP, Observation
 from warren.supervise.liveness.readiness import at_work
 from warren.supervise.liveness.stuck import Idleness, is_stuck, judge, waiting
 from warren.system.process import resident
-
-#: Seconds after its start in which a daemon may grow without limit: a ceiling below the memory that
-#: the daemon needs must not become a storm of restarts.
-_GROWTH = 60.0
 
 
 class Recovery:
@@ -78,8 +75,8 @@ class Recovery:
         process.abort(f"{why} and was ended; {remedy}", starting)
 
     def _too_big(self, process: DaemonProcess, settings: Settings) -> bool:
-        ceiling = _ceiling(process.config.name, settings)
-        if not ceiling or process.age < _GROWTH:
+        ceiling = memory_ceiling(process.config.name, process.age, settings)
+        if not ceiling:
             return False
         size = resident(process.pid)
         if size <= ceiling:
@@ -148,13 +145,3 @@ def consumed_queues(run_dir: Path) -> dict[str, int]:
         for name, queue in (report.queues if report else {}).items()
         if queue.messages is not None
     }
-
-
-def _ceiling(program: str, settings: Settings) -> int:
-    """Return how many bytes the daemon may use; 0 means no ceiling."""
-    if program.startswith("worker-"):
-        worker = settings.workers.get(program.removeprefix("worker-"))
-        return worker.max_memory if worker else 0
-    return {"beat": settings.beat.max_memory, "quota-watchdog": settings.watchdog.max_memory}.get(
-        program, 0
-    )
