@@ -314,7 +314,7 @@ def test_nobody_restores_in_the_directory_of_another_user(messages: Messages) ->
     """Root, or whoever has come by write access, moves nothing in a broker that is not his own."""
     left_by_the_dead(messages)
     os.chown(messages.directory / "unacked", 1, 1)
-    with pytest.raises(PermissionError, match="nothing is restored"):
+    with pytest.raises(PermissionError, match="no message is restored"):
         restore_dead(messages.directory)
     os.chown(messages.directory / "unacked", 0, 0)
     assert restore_dead(messages.directory) == 1

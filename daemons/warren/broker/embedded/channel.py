@@ -78,7 +78,7 @@ class Channel(BoundedChannel, virtual.Channel):
     ) -> queue_declare_ok_t:
         """Declare a queue.
 
-        An exclusive or auto-delete queue lives as long as a process that declared it.
+        An exclusive or auto-delete queue exists as long as a process that has declared it.
         """
         queue = queue or f"amq.gen-{uuid()}"
         if passive:
@@ -126,19 +126,20 @@ class Channel(BoundedChannel, virtual.Channel):
         """Put the message into every queue to which it is routed.
 
         A persistent message is on disk when this returns. Raises NoRoute when a persistent message
-        reaches no queue, TooLarge when the message is too large, OSError when it was not written.
+        reaches no queue, TooLarge when the message is too large, OSError when the message could not
+        be written.
         """
         self._inplace_augment_message(message, exchange, routing_key)
         persistent = message["properties"].get("delivery_mode") == 2
         content = dumps(message).encode()
         if (most := self.largest_message) is not None and len(content) > longest(most):
-            raise TooLarge(len(content), most)  # because of its headers
+            raise TooLarge(len(content), most)  # too large because of its headers
         reached = 0
         for queue in self.topology.route(exchange, routing_key):
             if (until := comes_at(message)) is not None and queue not in self._own:
                 reached += self.messages.later.put(queue, content, until, persistent)
                 continue
-            with suppress(NoQueue):  # deleted since the binding was read
+            with suppress(NoQueue):  # the queue was deleted after the binding was read
                 self.messages.put(queue, content, persistent)
                 reached += 1
         if reached or not persistent:
@@ -160,12 +161,16 @@ class Channel(BoundedChannel, virtual.Channel):
         super().basic_consume(queue, no_ack, callback, consumer_tag, **kwargs)
 
     def basic_cancel(self, consumer_tag: str) -> None:
-        """Cancel a consumer; a temporary queue that no process uses any more is deleted."""
+        """Cancel a consumer.
+
+        A temporary queue that no process uses any more is deleted.
+        """
         queue = self._tag_to_queue.get(consumer_tag)
         super().basic_cancel(consumer_tag)
         if queue in self._own:
             self._own.discard(queue)
-            # Else a full disk would keep a closing channel from requeueing its messages.
+            # On a full disk an error here would keep a closing channel from requeueing its
+            # messages.
             with suppress(OSError):
                 self.topology.release_queue(queue)
             self.messages.forget(queue)
@@ -187,9 +192,9 @@ class Channel(BoundedChannel, virtual.Channel):
         self.messages.keep_rejected(message.delivery_tag, dumps(raw).encode())
 
     def postpone(self, message: Any, until: float) -> bool:
-        """Let the message come again at the time `until` (seconds, wall clock).
+        """Let the message come again at the time `until` (seconds since the epoch).
 
-        Returns False when this could not be written: the message is still taken then.
+        Returns False when the disk refused this. The message is still taken then.
         """
         try:
             self.qos.postpone(message.delivery_tag, until)
@@ -198,13 +203,16 @@ class Channel(BoundedChannel, virtual.Channel):
                 Event.CANNOT_WRITE,
                 path=str(self.messages.directory),
                 reason=str(error),
-                consequence="it waits in memory",
+                consequence="the message waits in memory",
             )
             return False
         return True
 
     def bring(self) -> None:
-        """Move messages that have become due to the queues that are consumed. Raises OSError."""
+        """Move messages that have become due to the queues from which this channel consumes.
+
+        Raises OSError.
+        """
         failure: OSError | None = None
         for queue in self._active_queues:
             try:
@@ -228,8 +236,8 @@ class Channel(BoundedChannel, virtual.Channel):
                     self.messages.read(tag, None if most is None else longest(most)), tag, most
                 )
             except ValueError as error:
-                # A foreign file, or a transient message torn by a power cut. It must not stop the
-                # messages behind it.
+                # A foreign file, or a transient message that a power cut has torn. The messages
+                # behind it must still be delivered.
                 self.messages.move_away(tag, str(error))
             except OSError:
                 self.messages.requeue(tag)
@@ -244,8 +252,8 @@ class Channel(BoundedChannel, virtual.Channel):
         except OSError as error:
             if error.errno not in (errno.ENOSPC, errno.EDQUOT):
                 raise
-            # As an error of the connection this would deliver running tasks a second time and
-            # repair nothing: the tasks free space.
+            # If this were an error of the connection, running tasks would be delivered a second
+            # time, and nothing would be repaired. The tasks that run free space on the disk.
             self._pause_until = time.monotonic() + FULL_DISK_PAUSE
             logger().error(
                 Event.CANNOT_WRITE,
@@ -266,7 +274,9 @@ class Channel(BoundedChannel, virtual.Channel):
 
 
 def _payload(content: bytes, tag: str, most: int | None) -> dict[str, Any]:
-    """Return the message as kombu passes it on. Raises ValueError when it is no message."""
+    """Return the message as kombu passes it on. Raises ValueError when the content is not a
+    message.
+    """
     payload = read(content, most)
     properties = payload["properties"]
     codec = virtual.Channel.codecs.get(properties.pop("body_encoding", None))

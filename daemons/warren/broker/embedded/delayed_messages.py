@@ -19,9 +19,9 @@ from warren.broker.embedded.queue_listing import names_in
 from warren.system.atomic_write import sync_directory
 from warren.system.regular_file import make_directory
 
-#: Seconds between two looks at the due messages: a message comes late by this at most.
+#: Seconds between two looks at the due messages. A message comes late by at most this time.
 LOOK = 0.5
-#: The most names of a queue that are remembered, and that are moved in one look.
+#: The most names of a queue that are remembered. One look moves at most as many messages.
 _BATCH = 1000
 
 
@@ -36,7 +36,7 @@ class Later:
         self._known: dict[str, _Soonest] = {}
 
     def put(self, queue: str, content: bytes, until: float, durable: bool) -> bool:
-        """Add a new message that comes at `until` (seconds, wall clock).
+        """Add a new message that comes at `until` (seconds since the epoch).
 
         A `durable` message is on disk when this returns. Returns False when there is no such queue.
         Raises OSError.
@@ -52,16 +52,19 @@ class Later:
         return True
 
     def postpone(self, tag: str, until: float) -> None:
-        """Let a taken message come again at `until` (seconds, wall clock).
+        """Let a taken message come again at `until` (seconds since the epoch).
 
-        Raises OSError, and then the message is where it was.
+        Raises OSError, and then the message stays taken.
         """
         _, safe, name = tag.split("/")
         directory, later = self._directory_and_name(safe, until, returned_name(name))
         os.rename(f"{self._directory}/unacked/{tag}", f"{directory}/{later}")
 
     def bring(self, queue: str) -> int:
-        """Move due messages to their queue, at most a batch; return how many. Raises OSError."""
+        """Move due messages to their queue, at most one batch; return the number of moved messages.
+
+        Raises OSError.
+        """
         safe = directory_name(queue)
         directory = f"{self._directory}/later/{safe}"
         known = self._known.setdefault(safe, _Soonest(directory))
@@ -72,11 +75,11 @@ class Later:
                 os.rename(f"{directory}/{name}", f"{self._directory}/queues/{safe}/{name[21:]}")
                 moved += 1
             except FileNotFoundError:
-                # The queue is gone, and may be declared again.
+                # The queue no longer exists, but may be declared again.
                 if os.path.lexists(f"{directory}/{name}"):
                     known.forget()
-                # else another process has moved it
-            except OSError as error:  # the messages behind it are due, too
+                # otherwise another process has moved the message
+            except OSError as error:  # one message failed, and the messages behind it are due, too
                 known.forget()
                 failure = error
         if failure is not None:
@@ -90,7 +93,7 @@ class Later:
 
 
 class _Soonest:
-    """The names in a directory that are due first."""
+    """The names in a directory whose messages are due first."""
 
     def __init__(self, directory: str) -> None:
         self._directory = directory
@@ -99,7 +102,7 @@ class _Soonest:
         self._next = 0.0
 
     def forget(self) -> None:
-        """Find those names again that were returned but not moved."""
+        """Forget the known names: names that were returned but not moved are found again."""
         self._glance = Glance(self._directory)
 
     def until(self, now: str) -> list[str]:
@@ -118,7 +121,7 @@ class _Soonest:
     def _listed(self) -> list[str]:
         try:
             return names_in(self._directory)
-        except NotADirectoryError:  # a foreign file: it makes way for the next message
+        except NotADirectoryError:  # a foreign file; it is moved away before the next message
             return []
 
 

@@ -1,6 +1,6 @@
-"""The exchanges of the embedded broker: one small file each, with its type and bindings.
+"""The exchanges of the embedded broker. Each is a small file with its type and its bindings.
 
-Every process reads them.
+Every process reads these files.
 """
 
 from __future__ import annotations
@@ -20,7 +20,7 @@ from warren.broker.embedded.routing import KINDS, Binding
 from warren.system.atomic_write import sync_directory
 from warren.system.regular_file import NotRegular, TooLarge, make_directory, move_away, read_regular
 
-#: The most bytes of a table; a table of a hundred thousand bindings has fewer.
+#: The most bytes of a table. A table of a hundred thousand bindings has fewer.
 _LARGEST = 1 << 24
 
 
@@ -33,10 +33,10 @@ class Table(NamedTuple):
 
 
 class Damaged(OSError):
-    """The file in the place of a table is no table.
+    """The file in the place of a table is not a table.
 
-    This is an error of the connection, so that workers wait and try again where it cannot be
-    repaired.
+    This is an error of the connection. So when the table cannot be repaired, workers wait and try
+    again.
     """
 
 
@@ -62,7 +62,7 @@ class Exchanges:
     def get(self, name: str) -> Table | None:
         """Return the exchange as it is now; None when it is not declared.
 
-        Raises OSError; Damaged is one of these.
+        Raises OSError, also its subclass Damaged.
         """
         path = self._path(name)
         known = self._known.get(name)
@@ -79,7 +79,7 @@ class Exchanges:
         return table
 
     def put(self, table: Table) -> None:
-        """Replace the exchange's table; it is on disk when this returns.
+        """Replace the exchange's table. The new table is on disk when this returns.
 
         Raises OSError, and then the old table stays.
         """
@@ -91,7 +91,7 @@ class Exchanges:
         sync_directory(self._directory)
 
     def remove(self, name: str) -> None:
-        """Remove the exchange; its queues stay."""
+        """Remove the exchange. Its queues stay."""
         Path(self._path(name)).unlink(missing_ok=True)
 
     def move_away(self, name: str, damage: Damaged) -> None:
@@ -104,7 +104,10 @@ class Exchanges:
             )
 
     def all(self) -> Iterator[Table]:
-        """Return every exchange, except those with a damaged table: its next user repairs it."""
+        """Return every exchange whose table is sound.
+
+        A damaged table is repaired when its exchange is used next.
+        """
         for safe in os.listdir(self._directory):
             with suppress(Damaged):
                 table = _read(f"{self._directory}/{safe}")

@@ -12,30 +12,31 @@ from urllib.parse import quote
 
 from warren.system.process import Process, boot, current_process
 
-#: A file name may have 255 bytes, and an owner's name or a counter may be added to it.
+#: A file name may have 255 bytes. An owner's name or a counter may be added to a name of this
+#: length.
 _LONGEST = 180
 
 
 @lru_cache(maxsize=1024)
 def directory_name(name: str) -> str:
-    """Return a name that is safe as one directory or file name.
+    """Return a form of the name that is safe as the name of one directory or file.
 
-    It is different for every `name`, and never hidden.
+    Different names have different forms, and no form is hidden.
     """
     safe = quote(name, safe="@")
     if safe.startswith("."):
-        safe = "%2E" + safe[1:]  # neither "..", nor a name that listings leave out
+        safe = "%2E" + safe[1:]  # no form is "..", or a name that listings leave out
     if len(safe) <= _LONGEST:
         return safe
-    # Always longer than a name that is spelled out, so the two cannot be confused.
+    # A form with a hash is always longer than any other form, so no two forms are equal.
     return f"{safe[:_LONGEST]}%{hashlib.sha256(name.encode()).hexdigest()[:40]}"
 
 
 def message_name() -> str:
-    """Return the name of a new message, unique for ever.
+    """Return the name of a new message, which is unique for ever.
 
-    It sorts by time (ns since the epoch), then by the order within this process. It ends with the
-    number of times that the message was taken and came back.
+    Names sort by time (ns since the epoch), then by their order within this process. A name ends
+    with the number of times that its message was taken and came back.
     """
     return f"{time.time_ns():020d}-{next(_numbers):012d}-{_token(os.getpid())}.0"
 
@@ -43,11 +44,11 @@ def message_name() -> str:
 def returned_name(name: str) -> str:
     """Return the name under which a taken message is requeued.
 
-    It has the same position in the order, and is a name that the message never had before. So a
-    process that still knows the old name (a late acknowledgement) cannot touch the message that was
-    taken again.
+    The new name sorts as the old one does, and the message never had it before. So a process that
+    only knows the old name, for a late acknowledgement, cannot touch the message after it was taken
+    again.
     """
-    # Only a foreign file has such a name: with a counter added, it could not be a file name.
+    # Only a foreign file has so long a name. With a counter added it could not be a file name.
     if len(os.fsencode(name)) > _LONGEST:
         name = hashlib.sha256(os.fsencode(name)).hexdigest()
     stem, _, returns = name.rpartition(".")
@@ -61,15 +62,18 @@ def returns_of(name: str) -> int:
 
 
 def owner() -> str:
-    """Return a name of the calling process, unique among all processes of all boots.
+    """Return a name of the calling process, which is unique among all processes of all boots.
 
-    The name is made again after a fork.
+    After a fork the child gets a new name.
     """
     return _owner(os.getpid())
 
 
 def owner_alive(name: str) -> bool:
-    """Return whether the process with that `owner` name still runs; False for any other name."""
+    """Return whether the process with that `owner` name still runs.
+
+    Returns False for any other name.
+    """
     try:
         where, pid, start = name.rsplit(".", 2)
         process = Process(int(pid), int(start))
@@ -93,8 +97,8 @@ def _owner(_pid: int) -> str:
 
 
 def boot_name() -> str:
-    """Return a name of this boot without a dot.
+    """Return a name of this boot, without a dot.
 
-    It also names the part of the system in which process numbers mean something.
+    The name also stands for the space of process numbers (a container has its own).
     """
     return boot().replace(" ", "_").replace(".", "_")

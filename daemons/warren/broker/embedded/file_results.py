@@ -20,21 +20,24 @@ from warren.broker.result_validation import LARGEST, CheckedKeys, UnreadableResu
 from warren.errors import CannotWrite
 from warren.system.regular_file import NotRegular, TooLarge, make_directory, read_regular
 
-#: Errors of a disk that pass: full, full for this user, or not readable just now.
+#: Errors of a disk that pass: it is full, full for this user, or unreadable at the moment.
 _PASSING = (errno.ENOSPC, errno.EDQUOT, errno.EIO)
 
 
 class Backend(CheckedKeys, FilesystemBackend):
-    """Celery's file backend with whole files: a reader sees a result or none, never half of one."""
+    """Celery's file backend with whole files.
+
+    A reader sees a whole result or none, never half of a result.
+    """
 
     def get(self, key: bytes) -> bytes | None:
         """Return the value, or None.
 
-        Raises UnreadableResult for what is no file: a task may put a fifo there, and its reading
-        would never end.
+        Raises UnreadableResult when something other than a file has the path: a task may put a fifo
+        there, and a read of the fifo would never end.
         """
         try:
-            # Results are not forced to disk: a power cut may leave an empty file, which is no
+            # Results are not forced to disk. A power cut may leave an empty file, which is not a
             # result.
             return read_regular(os.fsdecode(self._filename(key)), LARGEST)[0] or None
         except FileNotFoundError:
@@ -43,7 +46,7 @@ class Backend(CheckedKeys, FilesystemBackend):
             raise UnreadableResult(f"expected a file, found {error.strerror}") from None
 
     def set(self, key: bytes, value: str | bytes) -> None:
-        """Store the value; replace an older one as a whole. Raises OSError or TooLargeResult."""
+        """Store the value, in the place of any older value. Raises OSError or TooLargeResult."""
         path = os.fsdecode(self._filename(key))
         directory = os.fsdecode(self.path)
         content = value.encode() if isinstance(value, str) else value
@@ -54,16 +57,16 @@ class Backend(CheckedKeys, FilesystemBackend):
     def _filename(self, key: bytes) -> bytes:
         """Return the path of a key's file.
 
-        An id may hold characters that no file name can have, and may be longer; each id has a file
-        of its own.
+        An id may hold characters that no file name can have, and may be longer than a file name.
+        Each id has a file of its own.
         """
         return os.path.join(self.path, os.fsencode(directory_name(os.fsdecode(key))))
 
     def exception_safe_to_retry(self, exc: BaseException) -> bool:
-        """Return whether the backend may try to store again.
+        """Return whether the backend may try to store a result again after this error.
 
-        Celery asks this where `always_retry` is set. A full disk gets space again, and a bad disk
-        is repaired. Any other error would be the same at each attempt, and hold a pool child for
+        Celery asks this when `always_retry` is set. A full disk gets space again, and a bad disk is
+        repaired. Any other error would come again at each attempt, and would block a pool child for
         ever.
         """
         return isinstance(exc, OSError) and exc.errno in _PASSING
@@ -74,7 +77,7 @@ class Backend(CheckedKeys, FilesystemBackend):
             super().delete(key)
 
     def cleanup(self) -> None:
-        """Remove values older than `result_expires`, and files of killed writers."""
+        """Remove values that are older than `result_expires`, and the files of killed writers."""
         if not self.expires:
             return
         oldest = time.time() - float(self.expires)
@@ -82,16 +85,16 @@ class Backend(CheckedKeys, FilesystemBackend):
         directory: bytes = self.path
         for name in os.listdir(directory):
             path = os.path.join(directory, name)
-            with suppress(FileNotFoundError):  # another process cleans up, too
+            with suppress(FileNotFoundError):  # another process may clean up at the same time
                 if name.startswith(prefixes) and os.stat(path).st_mtime < oldest:
                     os.unlink(path)
 
     def _do_directory_test(self, key: bytes) -> None:
-        # Celery's method writes a file to see whether it can. Then a full disk would stop a worker
-        # from starting at all.
+        # Celery's method writes a file to test the directory. On a full disk a worker could then
+        # not even start.
         directory = os.fsdecode(self.path)
         try:
             make_directory(directory)
         except OSError as error:
             text = f"cannot use the directory of results {directory}: {error.strerror}"
-            raise CannotWrite(f"{text}; look at what stands there") from error
+            raise CannotWrite(f"{text}; look at what is at this path") from error

@@ -1,4 +1,4 @@
-"""The file operations of the embedded broker: whole writes, durable on demand; cheap looks."""
+"""File operations of the embedded broker: whole writes, durable on request, and cheap looks."""
 
 from __future__ import annotations
 
@@ -8,7 +8,7 @@ import secrets
 import time
 from contextlib import suppress
 
-#: The clock of file changes ticks every few milliseconds: within this time (ns) two changes may
+#: The clock of file changes ticks every few milliseconds. Two changes within this time (ns) may
 #: have the same time stamp.
 _SETTLED = 100_000_000
 
@@ -17,21 +17,21 @@ _libc = ctypes.CDLL(None, use_errno=True)
 
 
 def write_whole(path: str, temp: str, content: bytes, durable: bool) -> None:
-    """Write a file that is complete or not there at all. Raises OSError, and leaves nothing behind.
+    """Write a file that appears complete or not at all. Raises OSError, and leaves nothing behind.
 
     path: the file. temp: a path on the same file system that nothing else uses. durable: whether
-    the content is on disk when this returns; the name is not yet (see
+    the content is on disk when this returns. The file's name is not on disk then (see
     `atomic_write.sync_directory`).
     """
     try:
         with open(temp, "xb") as file:
-            # Whatever the umask of the sending task is: other processes of the same user must read
-            # it.
+            # For any umask of the task that sends: other processes of the same user must be able to
+            # read the file.
             os.fchmod(file.fileno(), 0o600)
             file.write(content)
             file.flush()
             if durable:
-                # Before the rename: a name must not reach the disk ahead of its content.
+                # Before the rename: the name must not reach the disk before the content.
                 os.fsync(file.fileno())
         os.rename(temp, path)
     except BaseException:
@@ -43,15 +43,15 @@ def write_whole(path: str, temp: str, content: bytes, durable: bool) -> None:
 def remove_tree(top: str) -> None:
     """Remove a directory with all its content, however deep it is. Raises OSError.
 
-    shutil.rmtree descends by recursion: a thousand levels, which any task can make, end it with
-    another error.
+    shutil.rmtree descends by recursion. A thousand levels, which any task can make, would end it
+    with another error than OSError.
     """
     above, moved = f"{top}/{secrets.token_hex(8)}", 0
     while found := _entries(top):
         for entry in found:
             for below in _entries(entry.path) if entry.is_dir(follow_symlinks=False) else ():
                 if below.is_dir(follow_symlinks=False):
-                    # One level up: no path grows longer than this.
+                    # The content moves one level up, so that no path becomes longer than this.
                     os.rename(below.path, f"{above}.{moved}")
                     moved += 1
                 else:
@@ -66,9 +66,9 @@ def _entries(directory: str) -> list[os.DirEntry[str]]:
 
 
 def swap(one: str, other: str) -> None:
-    """Exchange two directories in one instant. Raises OSError.
+    """Exchange two directories in one step. Raises OSError.
 
-    A process that uses either path finds a directory at every moment.
+    A process that uses one of the paths finds a directory there at every moment.
     """
     if (
         _libc.renameat2(
@@ -82,7 +82,7 @@ def swap(one: str, other: str) -> None:
 class Glance:
     """A cheap look (one stat) that says whether a file or directory is certainly unchanged.
 
-    Unchanged means: since the file or directory was last read.
+    "Unchanged" compares with the last reading of the file or directory.
     """
 
     def __init__(self, path: str) -> None:
@@ -90,9 +90,9 @@ class Glance:
         self._seen: tuple[int, int, int] | None = None
 
     def unchanged(self) -> bool:
-        """Return True when it is certainly the same as at the last look that returned False.
+        """Return True when the file is certainly unchanged since the last look that returned False.
 
-        After a False the caller reads it.
+        After a False the caller reads the file.
         """
         try:
             stat = os.stat(self._path)
@@ -102,7 +102,7 @@ class Glance:
         seen = (stat.st_mtime_ns, stat.st_ino, stat.st_size)
         if seen == self._seen:
             return True
-        # Taken before the reading. Only a time stamp that is old enough is trusted: a later change
-        # would have another one.
+        # The stamp is taken before the caller reads. Only a stamp that is old enough is trusted: a
+        # change after that reading would then have another stamp.
         self._seen = seen if time.time_ns() - stat.st_mtime_ns > _SETTLED else None
         return False

@@ -30,7 +30,8 @@ from warren.logs.setup import logger
 from warren.system.atomic_write import sync_directory
 from warren.system.regular_file import make_directory
 
-#: Errors of opening a link, a socket or a directory. (Errors of a device or a permission may pass.)
+#: Errors of opening a link, a socket or a directory. An error of a device or of a permission may
+#: pass by itself, so it is not among them.
 _NO_FILE = (errno.ELOOP, errno.ENXIO, errno.EISDIR)
 
 
@@ -52,11 +53,11 @@ class Messages:
         self._bound = Bound(self._rejected)
         self._listings: dict[str, Listing] = {}
         self._serials = count()
-        #: Messages that this process should have requeued and could not (full disk): no other
-        #: process will requeue them while this one lives.
+        #: Messages that this process should have requeued but could not (full disk). No other
+        #: process will requeue them while this process lives.
         self._stranded: set[str] = set()
-        #: Messages that it should have rejected and could not, with the reason where it is not
-        #: logged.
+        #: Messages that this process should have rejected but could not, each with its reason when
+        #: the reason is not logged yet.
         self._unrejected: dict[str, str] = {}
 
     def open(self) -> None:
@@ -87,7 +88,8 @@ class Messages:
             raise NoQueue(queue) from error
         except OSError as error:
             remedy = (
-                f"the message for queue {queue!r} was not stored: free space, or mend the directory"
+                f"the message for queue {queue!r} was not stored: free space, or repair the "
+                "directory"
             )
             raise OSError(
                 error.errno, f"{error.strerror}; {remedy}", str(self.directory)
@@ -100,15 +102,15 @@ class Messages:
                 write_whole(f"{directory}/{message_name()}", temp, content, durable)
                 return
             except FileNotFoundError:
-                # The kernel looks the directory up and then uses it: in between it may have been
-                # renewed. Then try once more.
+                # The kernel first looks up the directory and then uses it. In between, another
+                # process may have renewed the directory: then one more attempt succeeds.
                 if not (os.path.isdir(directory) and os.path.isdir(self._incoming)):
                     raise
 
     # -- take and settle ---------------------------------------------------------------------------
 
     def take(self, queue: str) -> str | None:
-        """Take the first message for this process; return its tag, None when there is none.
+        """Take the first message for this process; return its tag, None when there is no message.
 
         The tag is the path at which the message is kept until it is settled. No tag is used twice.
         Raises OSError.
@@ -120,25 +122,25 @@ class Messages:
         own = f"{owner()}/{safe}"
         while (name := listing.pop()) is not None:
             try:
-                # Of several processes exactly one succeeds. The message is this process's from here
-                # on, and in the same instant its path says so.
+                # Of several processes exactly one succeeds. From here on the message is this
+                # process's, and its new path says so.
                 os.rename(f"{listing.directory}/{name}", f"{self._unacked}/{own}/{name}")
                 return f"{own}/{name}"
             except FileNotFoundError:
                 if not os.path.isdir(f"{self._unacked}/{own}"):
                     listing.push(name)
                     make_directory(f"{self._unacked}/{own}", to=f"{self.directory}/unacked-{own}")
-                # else another process has taken it: try the next
+                # another process has taken this message, so the next name is tried
         return None
 
     def read(self, tag: str, most: int | None = None) -> bytes:
         """Return the content of a taken message. Raises ValueError or OSError.
 
-        ValueError: the file is no regular file, or has more than `most` bytes.
+        Raises ValueError for anything but a regular file, and for more than `most` bytes.
         """
         try:
-            # The file in a queue's directory may be anything: a fifo without a writer must not hold
-            # up the main loop.
+            # Any kind of file may be in a queue's directory. A fifo without a writer must not block
+            # the main loop.
             handle = os.open(
                 f"{self._unacked}/{tag}", os.O_RDONLY | os.O_NOFOLLOW | os.O_NONBLOCK | os.O_CLOEXEC
             )
@@ -149,7 +151,7 @@ class Messages:
         try:
             status = os.fstat(handle)
             if not stat.S_ISREG(status.st_mode):
-                raise ValueError("expected a message, found no regular file")
+                raise ValueError("expected a message, found another kind of file")
             if most is not None and status.st_size > most:
                 expected = f"expected a message of at most {most} bytes with its headers"
                 raise ValueError(f"{expected}, found {status.st_size}")
@@ -159,15 +161,17 @@ class Messages:
             os.close(handle)
 
     def ack(self, tag: str) -> None:
-        """Remove a message that is done. Does nothing when it was settled or requeued before."""
+        """Remove a message that is done. Does nothing when the message was settled or requeued
+        before.
+        """
         with suppress(FileNotFoundError):
             os.unlink(f"{self._unacked}/{tag}")
 
     def requeue(self, tag: str) -> bool:
-        """Requeue a taken message at its old position, counted; False when it was not there.
+        """Requeue a taken message at its old position, with its count of returns raised.
 
-        When its queue was deleted meanwhile, the message is rejected. Raises OSError, and then
-        `retry_stranded` tries it again.
+        Returns False when the message was no longer there. If its queue was deleted meanwhile, the
+        message is rejected. Raises OSError, and then `retry_stranded` tries again.
         """
         try:
             returned = self._requeue(tag)
@@ -184,8 +188,8 @@ class Messages:
             os.rename(f"{self._unacked}/{tag}", f"{self._queues}/{safe}/{returned}")
         except FileNotFoundError:
             if not os.path.exists(f"{self._unacked}/{tag}"):
-                return False  # settled, or requeued by another process that saw its owner dead
-            if os.path.isdir(f"{self._queues}/{safe}"):  # renewed in that instant
+                return False  # settled, or requeued by another process after the owner's death
+            if os.path.isdir(f"{self._queues}/{safe}"):  # the directory was just renewed
                 return self._requeue(tag)
             self.move_away(tag, "its queue was deleted")
             return True
@@ -225,8 +229,8 @@ class Messages:
         """Put `content` among the rejected messages, in the place of the taken message.
 
         Raises OSError. The content is on disk when this returns. The message itself stays until it
-        is acknowledged: when this process is killed in between, the message comes again and is
-        rejected once more.
+        is acknowledged: if this process is killed in between, the message comes again and is
+        rejected a second time.
         """
         _, safe, name = tag.split("/")
         directory = f"{self._rejected}/{safe}"
@@ -237,30 +241,34 @@ class Messages:
         self._bound.added(len(content))
 
     def move_away(self, tag: str, reason: str) -> None:
-        """Reject a message that no consumer has seen, and log it once that is done."""
+        """Reject a message that no consumer has seen, and log the rejection once it is done."""
         self._try_to_reject(tag, reason)
 
     def retry_stranded(self) -> int:
-        """Try again to requeue and reject; return how many messages came back. Raises OSError."""
+        """Try again to requeue and reject what failed before; return the number of requeued
+        messages.
+
+        Raises OSError.
+        """
         done = 0
         for tag, reason in list(self._unrejected.items()):
             try:
                 if tag.startswith(f"{owner()}/"):
                     self._reject(tag, reason)
             except OSError:
-                break  # logged already
+                break  # the failure is logged already
             del self._unrejected[tag]
         for tag in list(self._stranded):
             if tag.startswith(f"{owner()}/"):
                 done += self.requeue(tag)
-            else:  # inherited over a fork, or a dead process's: not for this process to requeue
+            else:  # inherited over a fork, or a dead process's: another process requeues it
                 self._stranded.discard(tag)
         return done
 
     # -- the queue as a whole ----------------------------------------------------------------------
 
     def size(self, queue: str) -> int:
-        """Return the number of messages ready in the queue; 0 when there is no such queue."""
+        """Return the number of ready messages in the queue; 0 when there is no such queue."""
         return len(names_in(f"{self._queues}/{directory_name(queue)}"))
 
     def forget(self, queue: str) -> None:
@@ -268,11 +276,11 @@ class Messages:
         self._listings.pop(directory_name(queue), None)
 
     def purge(self, queue: str) -> int:
-        """Remove the messages that are ready in the queue; return how many."""
+        """Remove the ready messages of the queue; return their number."""
         purged = 0
         directory = f"{self._queues}/{directory_name(queue)}"
         for name in names_in(directory):
-            with suppress(FileNotFoundError):  # taken by a consumer just now
+            with suppress(FileNotFoundError):  # a consumer has just taken the message
                 os.unlink(f"{directory}/{name}")
                 purged += 1
         return purged
@@ -280,8 +288,8 @@ class Messages:
 
 @lru_cache
 def messages_in(directory: Path) -> Messages:
-    """Return the one `Messages` of this process for `directory`.
+    """Return the only `Messages` object of this process for `directory`.
 
-    All connections share what it knows of the queues.
+    All connections share what this object knows of the queues.
     """
     return Messages(directory)

@@ -1,4 +1,7 @@
-"""The first names of a queue of the embedded broker, in order: listed once for many takes."""
+"""The first names of a queue of the embedded broker, in order.
+
+One listing of the directory serves many takes.
+"""
 
 from __future__ import annotations
 
@@ -12,18 +15,21 @@ from pathlib import Path
 
 from warren.broker.embedded.filesystem import Glance, swap
 
-#: The most names of one queue that a process remembers; the rest is listed again later.
+#: The most names of one queue that a process remembers. Further names are listed later.
 _LISTED = 100_000
-#: Seconds after which a process lists a queue again although it still has names: then it sees
+#: Seconds after which a process lists a queue again although it still has names. So it finds
 #: messages that were requeued at the front.
 _STALE = 1.0
-#: An empty queue whose directory is larger (bytes) once held about ten thousand messages, and gets
-#: a new directory.
+#: Bytes. When the directory of an empty queue is larger, the queue once held about ten thousand
+#: messages. It then gets a new directory.
 _HUGE = 1 << 20
 
 
 class Listing:
-    """The names that one process knows of one queue of the broker whose directory is `broker`."""
+    """The names that one process knows of one queue.
+
+    broker: the directory of the broker.
+    """
 
     def __init__(self, broker: Path, queue: str) -> None:
         self.directory = f"{broker}/queues/{queue}"
@@ -34,7 +40,10 @@ class Listing:
         self._glance = Glance(self.directory)
 
     def pop(self) -> str | None:
-        """Return the next name, or None; another process may have taken this message already."""
+        """Return the next name, or None.
+
+        Another process may have taken the message of this name already.
+        """
         if not self._names or time.monotonic() > self._until:
             self._read()
         try:
@@ -45,7 +54,7 @@ class Listing:
     def push(self, name: str) -> None:
         """Add a name at the front.
 
-        A name that belongs further back is found at the next reading.
+        A name that belongs further back is not added: the next listing finds it.
         """
         names = self._names
         if name < next(iter(names), "~"):  # "~" sorts after every name
@@ -53,8 +62,8 @@ class Listing:
 
     def _read(self) -> None:
         if self._glance.unchanged() and self._empty and not self._names:
-            # It was empty and still is: no need to list a directory that may once have held a
-            # million names.
+            # The queue was empty and still is. Its directory may once have held a million names, so
+            # it is not listed again.
             return
         begun = time.monotonic()
         names = names_in(self.directory)
@@ -71,22 +80,22 @@ class Listing:
                     self.renew()
 
     def renew(self) -> None:
-        """Put a new directory in the place of one that was huge.
+        """Replace a huge directory by a new one.
 
-        ext4 never makes a directory smaller, and reads all of it each time.
+        ext4 never makes a directory smaller, and each listing reads all of it.
         """
-        # The old directory goes where dead processes leave the messages that they had taken: what
-        # was published in the last moment is requeued from there.
+        # The old directory moves to where dead processes leave the messages that they had taken.
+        # What was published into it in the last moment is requeued from there.
         old = self._unacked.format(f"renewed-{secrets.token_hex(8)}")
-        with suppress(OSError):  # a file system that cannot swap: only slower
+        with suppress(OSError):  # a file system that cannot swap only makes listing slower
             os.makedirs(old, mode=0o750)
             swap(old, self.directory)
 
 
 def names_in(directory: str) -> list[str]:
-    """Return the names in the directory except hidden ones, in no order.
+    """Return the names in the directory except hidden names, in no order.
 
-    There are none when the directory is missing.
+    Returns no names when the directory is missing.
     """
     try:
         return [name for name in os.listdir(directory) if not name.startswith(".")]

@@ -15,26 +15,26 @@ from warren.broker.embedded.topology import Topology
 
 
 def restore_dead(directory: Path) -> int:
-    """Requeue the messages taken by processes that are dead or of another boot; return how many.
+    """Requeue the messages of processes that are dead or of another boot; return their number.
 
     Also removes what dead publishers left unfinished, and the temporary queues of dead processes.
-    `directory` is the embedded broker's; nothing happens while it does not exist. Any number of
-    processes may do this at once, and be killed while they do.
+    `directory` is the embedded broker's; while it does not exist, nothing happens. Any number of
+    processes may call this at the same time, and may be killed in it.
 
-    Raises OSError, and then does nothing, where a directory of the broker is not this user's own,
-    or a link.
+    Raises OSError when a directory of the broker is a link or is not this user's own, and then
+    changes nothing.
     """
-    if not (directory / "temporary").is_dir():  # made last
+    if not (directory / "temporary").is_dir():  # the directory that is made last
         return 0
     _refuse_others(directory)
-    # An owner that is dead here is dead for good, and no other process ever puts a message into its
-    # directory: a message that a live process has just taken is in that process's directory, which
-    # is not looked at.
+    # An owner that is dead here is dead for good, and no other process ever puts a message into the
+    # owner's directory. A message that a live process has just taken is in that process's
+    # directory, which is not touched.
     dead = [name for name in os.listdir(directory / "unacked") if not owner_alive(name)]
     restored = sum(_restore(directory, owner) for owner in dead)
     _remove_unfinished(directory / "incoming")
-    # After the messages: a message that a dead process had from its own temporary queue is deleted
-    # with it.
+    # This comes after the messages: a message of a dead process from the process's own temporary
+    # queue is deleted with this queue.
     Topology(directory).delete_abandoned()
     return restored
 
@@ -42,20 +42,20 @@ def restore_dead(directory: Path) -> int:
 def _refuse_others(directory: Path) -> None:
     """Raise PermissionError unless the broker's directories are directories of this user.
 
-    Their owner decides what a rename below them moves, and where to. A process with more rights
-    than the owner must not act there: for example root, where a task has put a link to /etc in the
-    place of a queue.
+    The owner of a directory decides which files a rename below it moves, and where to. A process
+    with more rights than the owner must not rename there. Root, for example, could be led away by a
+    link to /etc that a task has put in the place of a queue.
     """
     for name in ("", "unacked", "queues", "rejected", "incoming", "temporary", "later"):
         try:
             found = os.lstat(directory / name)
         except FileNotFoundError:
             if name == "later":
-                continue  # from before this directory existed: made at the next connection
+                continue  # the broker is older than this directory, which the next connection makes
             raise
         if not stat.S_ISDIR(found.st_mode) or found.st_uid != os.geteuid():
             what = f"expected a directory of user {os.geteuid()}, found one of user {found.st_uid}"
-            what += ", or a link; nothing is restored"
+            what += ", or a link; no message is restored"
             raise PermissionError(errno.EPERM, what, str(directory / name))
 
 
@@ -72,9 +72,9 @@ def _restore(directory: Path, owner: str) -> int:
                 directory / "rejected" / queue,
             )
         ):
-            continue  # Warren makes no links: what a link leads to is not the broker's
-        # Each message is requeued by one rename, which succeeds for one process only. When this
-        # process is killed at any point, the rest waits for the next one.
+            continue  # Warren makes no links, so a link leads out of the broker.
+        # Each message is requeued by one rename, which succeeds in one process only. When this
+        # process is killed at any point, the next process requeues what is left.
         restored += sum(
             messages_in(directory).requeue(f"{owner}/{queue}/{name}")
             for name in _entries(taken / queue)
@@ -88,11 +88,11 @@ def _entries(directory: Path) -> list[str]:
     try:
         return os.listdir(directory)
     except (FileNotFoundError, NotADirectoryError):
-        return []  # another process was faster; or it is a stray file
+        return []  # another process was faster, or this is a stray file
 
 
 def _remove_empty(directory: Path) -> None:
-    with suppress(OSError):  # gone, or not empty: then the next process finds it
+    with suppress(OSError):  # the directory is gone, or is not empty and left to the next process
         directory.rmdir()
 
 

@@ -10,14 +10,14 @@ KINDS = ("direct", "topic", "fanout")
 
 
 class Binding(NamedTuple):
-    """A binding of a queue: the key for which the queue gets messages."""
+    """A binding of a queue, with the key for which the queue gets messages."""
 
     key: str
     queue: str
 
 
 def route(kind: str, bindings: Iterable[Binding], routing_key: str) -> list[str]:
-    """Return the queues that get the message, each once, in the order of their bindings."""
+    """Return the queues that get the message, each of them once, in the order of their bindings."""
     return list(
         dict.fromkeys(
             binding.queue for binding in bindings if _matches(kind, binding.key, routing_key)
@@ -35,10 +35,10 @@ def _matches(kind: str, key: str, routing_key: str) -> bool:
 
 @lru_cache(maxsize=4096)
 def _topic(pattern: tuple[str, ...], words: tuple[str, ...]) -> bool:
-    """Return whether the words match: `*` stands for one word, `#` for any number of them, or none.
+    """Return whether the words match: `*` stands for one word, `#` for any number of words.
 
-    The match goes word by word, with all positions of the pattern that can be reached: a foreign
-    pattern costs no more than its length.
+    `#` may also stand for no word. The match goes word by word, with all reachable positions of the
+    pattern. So even a foreign pattern costs no more time than its length.
     """
     reached = _over_hashes(pattern, {0})
     for word in words:
@@ -55,7 +55,7 @@ def _topic(pattern: tuple[str, ...], words: tuple[str, ...]) -> bool:
 
 
 def _over_hashes(pattern: tuple[str, ...], positions: set[int]) -> set[int]:
-    """Return the positions, and those behind each `#` that stands for no word."""
+    """Return the positions, and the positions behind each `#` that stands for no word."""
     found = set(positions)
     for position in sorted(positions):
         while position < len(pattern) and pattern[position] == "#":

@@ -1,6 +1,6 @@
 """The queues, exchanges and bindings of the embedded broker.
 
-One process at a time changes them, and all processes read them.
+One process at a time changes these, and all processes read them.
 """
 
 from __future__ import annotations
@@ -24,12 +24,12 @@ from warren.system.regular_file import make_directory, open_or_make
 class Topology:
     """The declared queues, exchanges and bindings below `directory`.
 
-    A temporary queue (exclusive or auto-delete) lives as long as a process that uses it: each
-    process leaves its mark in temporary/QUEUE/OWNER, and the queue is deleted with the last mark. A
-    durable queue lives until it is deleted.
+    A temporary queue (exclusive or auto-delete) exists as long as a process that uses it. Each such
+    process leaves its mark in temporary/QUEUE/OWNER, and the queue is deleted with its last mark. A
+    durable queue exists until it is deleted.
 
-    `meant` are the exchanges of the settings with all their bindings: an exchange whose table is
-    damaged or gone, or lacks a binding, is declared again from them.
+    meant: the exchanges of the settings with all their bindings. An exchange whose table is
+    damaged, or is gone, or lacks a binding is declared again from these.
     """
 
     def __init__(self, directory: Path, meant: Sequence[Table] = ()) -> None:
@@ -48,7 +48,7 @@ class Topology:
     # -- queues ------------------------------------------------------------------------------------
 
     def declare_queue(self, queue: str, temporary: bool) -> None:
-        """Make the queue unless it exists; a temporary queue gets this process's mark."""
+        """Make the queue unless it exists. A temporary queue gets the mark of this process."""
         path, marks = self._paths(directory_name(queue))
         if not temporary and os.path.isdir(path) and not os.path.isdir(marks):
             return
@@ -57,15 +57,15 @@ class Topology:
             # A durable queue stays durable, whichever process declares it again.
             if temporary and (marked or not there):
                 make_directory(marks)
-                # The mark first: killed in between, it is a mark without a queue, which is removed
-                # when this process is dead.
+                # The mark is made first: a kill in between leaves a mark without a queue. That mark
+                # is removed after this process's death.
                 with open(f"{marks}/{owner()}", "ab"):
                     pass
             elif marked:
-                self._discard(marks)  # a process wants it durable: it lives on
+                self._discard(marks)  # another process declares the queue durable, so it stays
             if not there:
                 make_directory(path, to=f"{self._directory}/queue-{directory_name(queue)}")
-                # Messages on disk in a directory that is not on disk would be lost.
+                # Messages on disk are lost if their directory is not on disk.
                 sync_directory(self._queues)
 
     def has_queue(self, queue: str) -> bool:
@@ -73,12 +73,15 @@ class Topology:
         return os.path.isdir(f"{self._queues}/{directory_name(queue)}")
 
     def release_queue(self, queue: str) -> None:
-        """End this process's use of the queue; delete a temporary queue that no process uses."""
+        """End this process's use of the queue.
+
+        A temporary queue that no process uses any more is deleted.
+        """
         marks = f"{self._temporary}/{directory_name(queue)}"
         if not os.path.isdir(marks):
             return
         with self._changing():
-            # A forked child that closes what it inherited has no mark and must not delete its
+            # A forked child that closes what it has inherited has no mark. It must not delete its
             # parent's queue.
             with suppress(FileNotFoundError):
                 os.unlink(f"{marks}/{owner()}")
@@ -90,20 +93,22 @@ class Topology:
             self._delete(directory_name(queue))
 
     def delete_abandoned(self) -> int:
-        """Delete the temporary queues whose processes are all dead; return how many."""
+        """Delete the temporary queues whose processes are all dead; return the number of these
+        queues.
+        """
         if not self._dead_marks():
             return 0
         with self._changing():
-            dead = self._dead_marks()  # again: now no process adds one
+            dead = self._dead_marks()  # read again under the lock, where no process adds a mark
             for safe, marks in dead.items():
                 for mark in marks:
                     os.unlink(f"{self._temporary}/{safe}/{mark}")
             return sum(self._delete_if_unused(safe) for safe in dead)
 
     def _dead_marks(self) -> dict[str, list[str]]:
-        """Return the marks of dead processes by queue.
+        """Return the marks of dead processes, by queue.
 
-        A queue that has lost all its marks counts, too: its deletion was cut off.
+        A queue without any mark is returned, too: its deletion was cut off.
         """
         found = {}
         for safe in os.listdir(self._temporary):
@@ -122,8 +127,8 @@ class Topology:
         return True
 
     def _delete(self, safe: str) -> None:
-        # Bindings, messages, marks: killed in between, a temporary queue still has its directory of
-        # marks and is deleted again.
+        # First the bindings, then the messages, then the marks: after a kill in between, a
+        # temporary queue still has its directory of marks, and is deleted again.
         for table in list(self.exchanges.all()):
             kept = tuple(
                 binding for binding in table.bindings if directory_name(binding.queue) != safe
@@ -134,7 +139,9 @@ class Topology:
             self._discard(path)
 
     def _discard(self, path: str) -> None:
-        """Remove a directory: gone for every process in one instant, then file by file."""
+        """Remove a directory. It vanishes for every process in one step; then its files are
+        removed.
+        """
         doomed = f"{self._directory}/incoming/{owner()}.{secrets.token_hex(4)}.deleted"
         with suppress(FileNotFoundError):
             os.rename(path, doomed)
@@ -158,7 +165,7 @@ class Topology:
         return table.kind
 
     def delete_exchange(self, name: str) -> None:
-        """Remove the exchange and its bindings; queues stay."""
+        """Remove the exchange and its bindings. Its queues stay."""
         with self._changing():
             self.exchanges.remove(name)
 
@@ -173,7 +180,7 @@ class Topology:
     def route(self, exchange: str, routing_key: str) -> list[str]:
         """Return the queues that a message reaches.
 
-        The default exchange leads to the queue with the name of the routing key.
+        The default exchange leads to the queue that the routing key names.
         """
         if not exchange:
             return [routing_key]
@@ -185,14 +192,14 @@ class Topology:
             and meant
             and any(map(self.has_queue, route(meant.kind, meant.bindings, routing_key)))
         ):
-            table = self._repaired(exchange)  # a binding of the settings is gone
+            table = self._repaired(exchange)  # the table lacks a binding of the settings
             reached = route(table.kind, table.bindings, routing_key) if table else []
         return reached
 
     def exchange(self, name: str) -> Table | None:
         """Return the exchange as it is now; None when it is not declared. Raises OSError.
 
-        An exchange with a damaged table is repaired.
+        A damaged table is repaired first.
         """
         meant = self._meant.get(name)
         try:
@@ -202,10 +209,10 @@ class Topology:
         return self._repaired(name) if table and meant and table.kind != meant.kind else table
 
     def _repaired(self, name: str) -> Table | None:
-        """Declare the exchange again from the settings, and move away what is no table.
+        """Declare the exchange again from the settings, and move a damaged table away.
 
-        So no message waits for an operator. Other bindings (for replies to remote control) are
-        declared again by their processes when these connect again.
+        So no message has to wait for an operator. Processes declare other bindings, such as those
+        for replies to remote control, when they connect again.
         """
         meant = self._meant.get(name)
         with self._changing():
@@ -222,8 +229,8 @@ class Topology:
                 table = None
             if meant is not None:
                 known = table.bindings if table else ()
-                # Only queues that exist: a queue that was never declared gets its binding with its
-                # declaration.
+                # Only existing queues: a queue that was never declared gets its binding when it is
+                # declared.
                 lost = (
                     each
                     for each in meant.bindings

@@ -1,18 +1,17 @@
-"""The embedded broker: a kombu transport whose queues are directories. No server, no installation.
+"""The embedded broker: a kombu transport whose queues are directories. It needs no server.
 
 Celery settings:
 
-    broker_url = "warren://"
-    broker_transport = "warren.broker.embedded.transport:Transport"
-    broker_transport_options = {"directory": "/var/lib/warren/broker", "polling_interval": 0.05}
+broker_url = "warren://" broker_transport = "warren.broker.embedded.transport:Transport"
+broker_transport_options = {"directory": "/var/lib/warren/broker", "polling_interval": 0.05}
 
-In the options, `"exchanges"` may list exchanges that are declared again when their tables are
-damaged: `[name, type, [[binding key, queue], ...]]` each.
+The option `"exchanges"` may list exchanges, each as `[name, type, [[binding key, queue], ...]]`.
+When the table of such an exchange is damaged, the exchange is declared again.
 
-It behaves as RabbitMQ does for Celery: direct, topic and fanout exchanges between processes,
-acknowledgements, prefetch, remote control, and the worker's event loop with a prefork pool.
-Delivery is at least once: after a power cut a message that was acknowledged just before may come
-again.
+For Celery this transport behaves as RabbitMQ does: direct, topic and fanout exchanges between
+processes, acknowledgements, prefetch, remote control, and the worker's event loop with a prefork
+pool. Delivery is at least once: after a power cut, a message that was acknowledged just before may
+come again.
 """
 
 from __future__ import annotations
@@ -38,8 +37,8 @@ from warren.broker.embedded.topology import Topology
 from warren.logs.events import Event
 from warren.logs.setup import logger
 
-#: The most messages for the worker in one tick of its main loop, so that results and the heartbeat
-#: never have to wait.
+#: The most messages that the worker gets in one tick of its main loop. Results and the heartbeat
+#: must not have to wait.
 BATCH = 100
 #: Seconds between two looks of a consumer for messages of dead processes.
 RESTORE_EVERY = 5.0
@@ -48,12 +47,13 @@ RESTORE_EVERY = 5.0
 class Transport(virtual.Transport):
     """A connection to the embedded broker.
 
-    An OSError (a full disk, a directory that cannot be written) is an error of the connection:
-    publishers try again and then report it, workers connect again until it is repaired.
+    An OSError (a full disk, a directory that cannot be written) is an error of the connection.
+    Publishers try again and then report it. Workers connect again until the disk or directory is
+    repaired.
     """
 
     Channel = Channel
-    can_parse_url = True  # so that logs show the connection as warren:///DIRECTORY
+    can_parse_url = True  # lets logs show the connection as warren:///DIRECTORY
     driver_type = driver_name = "warren"
     polling_interval = 0.05
     connection_errors = (BrokerConnectionError, OSError)
@@ -81,7 +81,7 @@ class Transport(virtual.Transport):
         self._due = False
         self._back_until = 0.0
         self._looked_at = 0.0
-        # A process that only asks or sends has ended before the first look is due.
+        # A process that only asks or sends has ended before its first look is due.
         self._restored_at = time.monotonic()
 
     def driver_version(self) -> str:
@@ -95,9 +95,9 @@ class Transport(virtual.Transport):
     def establish_connection(self) -> Transport:
         """Make the directories, and requeue what this process could not requeue before.
 
-        Messages of dead processes are not touched: a command connects, too, and a command that only
-        looks must move nothing. Processes that stay restore them: a worker, the quota-watchdog, a
-        consumer that waits. Raises OSError.
+        Messages of dead processes stay where they are: a command connects, too, and a command that
+        only looks must move nothing. Processes that stay requeue them: a worker, the
+        quota-watchdog, a consumer that waits. Raises OSError.
         """
         try:
             self.messages.open()
@@ -110,7 +110,7 @@ class Transport(virtual.Transport):
         return self
 
     def close_connection(self, connection: Any) -> None:
-        """Requeue the messages that are not settled. The main loop polls no more."""
+        """Requeue the messages that are not settled. From now on the main loop does not poll."""
         self._leave_loop()
         super().close_connection(connection)
 
@@ -140,24 +140,28 @@ class Transport(virtual.Transport):
     def register_with_event_loop(self, connection: Any, loop: Any) -> None:
         """Let `loop` take messages.
 
-        It does so each `polling_interval` seconds, and after each acknowledgement.
+        The loop looks for messages every `polling_interval` seconds, and after each
+        acknowledgement.
         """
         self._leave_loop()
         self._loop = loop
         self._timer = loop.call_repeatedly(self.polling_interval, self._fall_due)
         self._due = True
-        # A worker that starts after one that died does not wait.
+        # A worker that replaces a dead worker requeues the dead worker's messages at once.
         self._restored_at = -RESTORE_EVERY
         loop.on_tick.add(self._tick)
 
     def room_made(self) -> None:
-        """Note that a message was acknowledged: the next tick of the main loop takes another."""
+        """Note that a message was acknowledged.
+
+        The next tick of the main loop takes another message.
+        """
         self._due = True
 
     def stand_back(self) -> None:
         """Take no messages until the other workers have looked twice.
 
-        Messages that are requeued now go to another worker first.
+        So messages that are requeued now go to another worker first.
         """
         self._back_until = time.monotonic() + 2 * self.polling_interval
 
@@ -179,7 +183,7 @@ class Transport(virtual.Transport):
         with suppress(Empty):
             for _ in range(BATCH):
                 self.cycle.get(self._deliver)
-            self._due = True  # there may be more
+            self._due = True  # more messages may be there
 
     # -- messages of dead processes ----------------------------------------------------------------
 
@@ -207,13 +211,13 @@ class Transport(virtual.Transport):
         try:
             restored = restore()
         except OSError as error:
-            # Tried again soon. A full disk that prevents this cleaning up must not prevent the
-            # work.
+            # The next attempt comes soon. A full disk that prevents this cleaning up must not stop
+            # the work.
             logger().error(
                 Event.CANNOT_WRITE,
                 path=str(self.directory),
                 reason=str(error),
-                consequence="messages of the dead wait",
+                consequence="messages of dead processes wait",
             )
             return
         if restored:

@@ -13,13 +13,14 @@ from kombu.transport import virtual
 class QoS(virtual.QoS):
     """The unsettled messages of a channel.
 
-    Each is a file in this process's own directory, and its delivery tag says which.
+    Each message is a file in this process's own directory. Its delivery tag is the path of the
+    file.
     """
 
     def __init__(self, channel: Any, prefetch_count: int = 0) -> None:
-        # Not the base's method: it would make the interpreter's exit requeue messages, in forked
-        # children, too. Here a process that just ends is dead, and `restore_dead` requeues its
-        # messages.
+        # Does not call the base's method, which would requeue messages at the exit of the
+        # interpreter, in forked children, too. Here a process that just ends counts as dead, and
+        # `restore_dead` requeues its messages.
         self.channel = channel
         self.prefetch_count = prefetch_count
         self._delivered: OrderedDict[str, Any] = OrderedDict()
@@ -36,7 +37,7 @@ class QoS(virtual.QoS):
             self.channel.connection.room_made()
 
     def reject(self, delivery_tag: str, requeue: bool = False) -> None:
-        """Requeue the message at its old position, or move it to the rejected ones."""
+        """Requeue the message at its old position, or move the message to the rejected messages."""
         if requeue:
             self.channel.messages.requeue(delivery_tag)
         else:
@@ -44,9 +45,9 @@ class QoS(virtual.QoS):
         self._settled(delivery_tag)
 
     def postpone(self, delivery_tag: str, until: float) -> None:
-        """Let the message come again at `until` (seconds, wall clock).
+        """Let the message come again at `until` (seconds since the epoch).
 
-        Raises OSError, and then the message is still taken.
+        Raises OSError, and then the message stays taken.
         """
         self.channel.messages.later.postpone(delivery_tag, until)
         self._settled(delivery_tag)
@@ -57,7 +58,7 @@ class QoS(virtual.QoS):
         """Requeue all messages that are not settled."""
         self._flush()
         for tag in list(self._delivered):
-            # `messages` remembers the message, and tries again from the next connection.
+            # `messages` remembers the message, and the next connection tries again.
             with suppress(OSError):
                 self.channel.messages.requeue(tag)
         self._delivered.clear()
@@ -66,11 +67,11 @@ class QoS(virtual.QoS):
     def restore_unacked_once(self, stderr: Any = None) -> None:
         """Requeue the messages when the channel closes, but not in a forked child.
 
-        A child that closes its copy must not touch its parent's messages.
+        A child that closes its copy of the channel must not touch the messages of its parent.
         """
         if os.getpid() == self._pid:
             self.restore_unacked()
 
     def _settled(self, tag: str) -> None:
-        if tag in self._delivered:  # only once: each time counts as room for another message
+        if tag in self._delivered:  # once: each call counts as room for another message
             self._quick_ack(tag)
