@@ -234,7 +234,7 @@ def test_a_later_file_wins(host: Host) -> None:
     """An empty `url_file` in a file that counts more is found, and all is undone."""
     (host.etc / "hosts").mkdir()
     (host.etc / "hosts/here.ini").write_text("[broker]\nurl_file =\n")
-    with pytest.raises(WarrenError, match=r"hosts/here\.ini:2: .*a later line wins"):
+    with pytest.raises(WarrenError, match=r"hosts/here\.ini:2: .*a later line replaces it"):
         host.init()
     assert host.exists() == (False, False, False, False)
 
@@ -242,7 +242,7 @@ def test_a_later_file_wins(host: Host) -> None:
 @pytest.mark.parametrize(
     ("url", "told"),
     [
-        ("amqp://{name}:p@192.0.2.1/{name}", "found another host in it"),
+        ("amqp://{name}:p@192.0.2.1/{name}", "found the URL of another host"),
         ("amqp://admin:p@127.0.0.1/{name}", "add --user admin --vhost {name} if that is meant"),
         ("amqp://{name}:p@127.0.0.1/pay", "found user {name} and virtual host pay"),
     ],

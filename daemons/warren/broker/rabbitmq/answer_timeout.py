@@ -12,7 +12,7 @@ ANSWER = RABBITMQ_ANSWER
 
 
 class AnswerTimeout:
-    """The waits of a channel and of a connection, each with a limit."""
+    """Adds a limit to each wait of a channel or of a connection."""
 
     def wait(
         self,
@@ -23,13 +23,13 @@ class AnswerTimeout:
     ) -> Any:
         """Wait as py-amqp does, but at most ANSWER seconds.
 
-        Raises TimeoutError then, and drops the connection: its closing would wait as long.
+        After that, raises TimeoutError and drops the connection: a close would wait as long again.
         """
         if timeout is not None:
             return super().wait(method, callback, timeout, returns_tuple)  # type: ignore[misc]
         connection: Any = self.connection or self  # type: ignore[attr-defined]
-        # py-amqp starts its time again at each frame, and a blocked connection still gets its
-        # heartbeats, a consuming connection its messages.
+        # py-amqp measures its timeout from each frame anew. A blocked connection still gets its
+        # heartbeats, and a consuming connection its messages, so that timeout might never end.
         before, connection.answer_by = connection.answer_by, time.monotonic() + ANSWER
         try:
             return super().wait(method, callback, ANSWER, returns_tuple)  # type: ignore[misc]

@@ -1,8 +1,8 @@
 """`warren broker init` on the host of a RabbitMQ: virtual host, user, permissions, URL, guest.
 
-Each step looks first and changes only what differs, so a second run changes nothing, and the next
-run completes a run that was killed. The URL reaches its file before RabbitMQ knows the password,
-because a file can be restored and a password cannot; the INI files name the URL at last.
+Each step looks first and changes only what differs. So a second run changes nothing, and the next
+run completes a run that was killed. The URL is written to its file before RabbitMQ gets the
+password, because a file can be restored and a password cannot. The INI files name the URL last.
 """
 
 from __future__ import annotations
@@ -33,7 +33,10 @@ class Wanted:
 
 
 class BrokerInit:
-    """One run of the command for the suite of a directory of settings, whose user is `owner`."""
+    """One run of the command for the suite of one directory of settings.
+
+    owner: the suite's user.
+    """
 
     def __init__(
         self,
@@ -48,7 +51,7 @@ class BrokerInit:
         self.steps = Steps(say, wanted.dry_run)
 
     def run(self, place: URLPlace) -> list[str]:
-        """Set the broker up; return what a person should look at. Raises WarrenError."""
+        """Set the broker up; return the warnings for the operator. Raises WarrenError."""
         wanted, settings = self._wanted, place.settings
         url = self._own_url(place)
         state = node_state.read(self._ctl, wanted.vhost, wanted.user)
@@ -69,9 +72,10 @@ class BrokerInit:
         return [*warnings, *self._delete_guest(state)]
 
     def _own_url(self, place: URLPlace) -> str:
-        """Return the URL of this host's broker that is there; empty when none is.
+        """Return the URL of this host's broker that the settings have; empty when they have none.
 
-        The suite's user can write the file, so the file decides neither user nor virtual host.
+        The suite's user can write the file of the URL. So the file must not decide for which user
+        and virtual host root acts.
         """
         if not place.url:
             return ""
@@ -79,8 +83,8 @@ class BrokerInit:
         url = broker_url.local(place.url, is_own)
         if not url:
             raise WarrenError(
-                f"{where}: expected the URL of a broker on this host, found another host in it; "
-                "run this command on that host, or remove the URL"
+                f"{where}: expected the URL of a broker on this host, found the URL of another "
+                "host; run this command on that host, or remove the URL"
             )
         found, wanted = broker_url.parse(url), self._wanted
         if (found.user, found.vhost) != (wanted.user, wanted.vhost):
@@ -104,7 +108,10 @@ class BrokerInit:
         )
 
     def _give_password(self, state: NodeState, place: URLPlace, url: str) -> str:
-        """Give file and user one password, unless they have one; return it."""
+        """Give the file and RabbitMQ's user the same password; return the password.
+
+        A password that both already have stays.
+        """
         user, file = self._wanted.user, place.file
         exists = user in state.tags
         if url and exists and self._ctl.accepts(user, old := broker_url.parse(url).password):
@@ -140,7 +147,7 @@ class BrokerInit:
 
     def _change_password(self, user: str, password: str) -> None:
         self._ctl.give_password("change_password", user, password)
-        self.steps.keep("url")  # RabbitMQ no longer knows the password of the old file
+        self.steps.keep("url")  # RabbitMQ no longer accepts the password of the old file
 
     def _forget(self, verb: str, name: str) -> None:
         """Delete a user or a virtual host that this run has made, if RabbitMQ has it."""
@@ -201,13 +208,14 @@ class BrokerInit:
         )
 
     def _verify(self, place: URLPlace, password: str) -> None:
-        """Look with the eyes of the suite: its URL is the new one. Raises WarrenError."""
+        """Check that the settings name the new URL, as the suite reads them. Raises WarrenError."""
         with acting_as(self._owner):
             found = place_of(place.settings.directory, place.settings.host)
         if not found.named or found.file != place.file:
             raise WarrenError(
                 f"{found.settings.origin('broker', 'url_file')}: expected url_file = {place.file} "
-                f"to count, as in {INI_FILE}, found that a later line wins; remove that line"
+                f"to count, as in {INI_FILE}, found that a later line replaces it; remove the "
+                "later line"
             )
         url = broker_url.local(found.url, is_own)
         if not url or broker_url.parse(url).password != password:

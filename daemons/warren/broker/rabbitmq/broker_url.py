@@ -1,6 +1,6 @@
 """The URL of a RabbitMQ: its user, password and virtual host, read and written. Pure.
 
-Every error here is without the URL, which holds a password.
+No error of this module holds the URL, because the URL holds a password.
 """
 
 from __future__ import annotations
@@ -10,15 +10,15 @@ from collections.abc import Callable
 from dataclasses import dataclass
 from urllib.parse import quote, unquote, urlsplit
 
-#: Names of users and virtual hosts that Warren makes: those that need no quoting, in a shell and
-#: in a URL.
+#: The names that Warren accepts for users and virtual hosts: they need no quoting in a shell and in
+#: a URL.
 NAME = re.compile(r"[A-Za-z0-9][A-Za-z0-9_.-]{0,99}")
 _DEFAULT_PORT = 5672
 
 
 @dataclass(frozen=True)
 class BrokerURL:
-    """One URL in its parts, without its text."""
+    """The parts of one URL. The object does not hold the URL's text."""
 
     host: str
     port: int
@@ -45,12 +45,15 @@ def new_url(port: int, user: str, password: str, vhost: str) -> str:
 
 
 def local(text: str, is_local: Callable[[str], bool]) -> str:
-    """Return the first of the URLs in the text whose host is this host; empty without one."""
+    """Return the first of the URLs whose host is this host; empty when there is none."""
     return next((url for url in text.split(";") if is_local(parse(url).host)), "")
 
 
 def with_password(text: str, url: str, user: str, password: str) -> str:
-    """Return the text of all URLs, with another password in this one."""
+    """Return the text of all URLs, with a new password in one of them.
+
+    url: the URL that gets the new password.
+    """
     scheme, _, rest = url.partition("://")
     address = rest.rpartition("@")[2]
     return text.replace(url, f"{scheme}://{user}:{password}@{address}", 1)

@@ -1,4 +1,4 @@
-"""A channel of RabbitMQ whose messages are confirmed, each under its own number."""
+"""A channel of RabbitMQ that numbers its messages, and whose broker confirms each by its number."""
 
 from __future__ import annotations
 
@@ -23,36 +23,38 @@ from warren.broker.rabbitmq.frames import readable
 from warren.broker.rabbitmq.returned_messages import Returns, must_arrive
 from warren.broker.unroutable import NoRoute
 
-#: A channel without a confirmation for so long (seconds) sends a test message to no queue before it
-#: sends a message that counts.
+#: Seconds. A channel that has got no confirmation for so long sends a test message to no queue,
+#: before it sends a message that matters.
 SILENCE = 1.0
-#: The routing key of the test message. No queue has this name, so the broker confirms it and drops
-#: it.
+#: The routing key of the test message. No queue has this name, so the broker confirms the message
+#: and drops it.
 NOWHERE = "warren.nowhere"
-#: Bytes of a frame that are for the properties beside the headers: each has 255 at most.
+#: Bytes of a frame for the properties other than the headers: each property has at most 255 bytes.
 _PROPERTIES = 4096
 
 
 def question() -> RawMessage:
-    """Return the test message, which shows whether the broker takes any messages.
+    """Return the test message. The answer to it shows whether the broker takes any messages.
 
-    It has a body: the broker says at the header of a message that it blocks.
+    The message has a body: the broker says that it blocks when it has read the header of a message
+    with a body.
     """
     return RawMessage("?")
 
 
 class ReceivedMessage(pyamqp.Message, IncomingMessage):
-    """kombu's message of RabbitMQ, with Warren's limits."""
+    """kombu's message of RabbitMQ, with the limits of Warren."""
 
 
 class Channel(AnswerTimeout, SizeChecked, pyamqp.Channel):
-    """A channel that knows each of its messages by the broker's number.
+    """A channel that identifies each of its messages by the broker's number.
 
-    So a late confirmation is never taken for that of another message.
+    So the late confirmation of one message is never taken for that of another message.
     """
 
     Message = ReceivedMessage
-    #: The Connection of connection.py, which makes its channels of this class; None when closed.
+    #: The Connection of connection.py. It makes its channels of this class. None when the channel
+    #: is closed.
     connection: Any
     _confirm_selected: bool
 
@@ -62,8 +64,8 @@ class Channel(AnswerTimeout, SizeChecked, pyamqp.Channel):
         self._refused: set[int] = set()
         self._returns = Returns()
         self._heard = float("-inf")
-        #: The object that waits for several messages at once (batch_publish.py): publishing returns
-        #: at once.
+        #: The object that waits for the confirmations of several messages (batch_publish.py). While
+        #: it is set, publishing returns at once.
         self.together: Any = None
         super().__init__(*args, **kwargs)
 
@@ -73,7 +75,9 @@ class Channel(AnswerTimeout, SizeChecked, pyamqp.Channel):
         return None if self.connection is None else self.connection.largest_message
 
     def dispatch_method(self, method_sig: Any, payload: Any, content: Any) -> Any:
-        """Dispatch as py-amqp does, also a delivery whose routing key is no text."""
+        """Dispatch as py-amqp does. A delivery whose routing key is not a text is dispatched as
+        well.
+        """
         return super().dispatch_method(
             method_sig, readable(payload) if method_sig == spec.Basic.Deliver else payload, content
         )
@@ -82,9 +86,9 @@ class Channel(AnswerTimeout, SizeChecked, pyamqp.Channel):
         """Prepare as kombu does. Raises TooLarge or HeadersTooLarge."""
         message = super().prepare_message(*args, **kwargs)
         headers = message.properties.get("application_headers")
-        # The headers go in one frame, whatever their size: the broker closes the connection of a
-        # sender whose frame is too large. Python's text of the headers is at least a third of what
-        # is sent.
+        # The headers go in one frame, whatever their size, and the broker closes the connection of
+        # a sender whose frame is too large. The text that Python makes of the headers is at least a
+        # third as long as the bytes that are sent.
         if (
             headers
             and self.connection is not None
@@ -117,13 +121,15 @@ class Channel(AnswerTimeout, SizeChecked, pyamqp.Channel):
         return self._await(self._send(*args, **kwargs), deadline, sent=True)
 
     def ask_for_room(self, deadline: Deadline) -> None:
-        """Return when the broker, by its recent answers, takes messages. Raises NotTaken."""
+        """Return when the broker takes messages, as far as its recent answers show. Raises
+        NotTaken.
+        """
         self._begin_confirms(deadline)
         if time.monotonic() - self._heard > SILENCE:
-            # Not with the message itself: a broker under an alarm keeps the first message and takes
-            # it when the alarm is over, long after the sender was told of a failure and has perhaps
-            # sent it again. It may even confirm the first message, but only after it has said that
-            # it reads no more.
+            # The test uses a message of its own. A broker under an alarm would keep the first real
+            # message and take it after the alarm, long after its sender was told of a failure and
+            # has perhaps sent it again. The broker may even confirm the first message, but only
+            # after it has said that it reads no more.
             self._await(
                 self._send(question(), exchange="", routing_key=NOWHERE), deadline, sent=False
             )
@@ -133,7 +139,8 @@ class Channel(AnswerTimeout, SizeChecked, pyamqp.Channel):
     def publish_later(self, answered: Callable[[bool], None], *args: Any, **kwargs: Any) -> None:
         """Publish and return at once.
 
-        The reader of the connection calls `answered` with whether the broker took the message.
+        The reader of the connection calls `answered` later, with whether the broker took the
+        message.
         """
         self._begin_confirms(Deadline(0.0))
         self._unconfirmed[self._send(*args, **kwargs)] = answered
@@ -142,7 +149,7 @@ class Channel(AnswerTimeout, SizeChecked, pyamqp.Channel):
         if not self._confirm_selected:
             self.connection.look()
             self.connection.until_unblocked(deadline)
-            # The numbers begin again with a channel.
+            # A new channel counts from 1 again.
             self._last, self._unconfirmed, self._refused = 0, {}, set()
             self._returns = Returns()
             self.events["basic_ack"].add(self._on_confirmed)
@@ -167,7 +174,7 @@ class Channel(AnswerTimeout, SizeChecked, pyamqp.Channel):
             try:
                 self.read_on(deadline, sent)
             except NotTaken:
-                self._returns.settle(number)  # a later return belongs to no message
+                self._returns.settle(number)  # a return that comes later belongs to no message
                 raise
         if (address := self._returns.settle(number)) is not None:
             raise NoRoute(*address)
@@ -176,7 +183,7 @@ class Channel(AnswerTimeout, SizeChecked, pyamqp.Channel):
             raise MessageNacked
 
     def read_on(self, deadline: Deadline, sent: bool) -> None:
-        """Read one frame of the connection, which may be an answer.
+        """Read one frame of the connection. The frame may be an answer.
 
         Raises NotTaken after the deadline.
         """
@@ -213,9 +220,9 @@ class Channel(AnswerTimeout, SizeChecked, pyamqp.Channel):
     # -- everything else ---------------------------------------------------------------------------
 
     def send_method(self, sig: Any, *args: Any, wait: Any = None, **kwargs: Any) -> Any:
-        """Send as py-amqp does, but ask nothing that has an answer on a blocked connection.
+        """Send as py-amqp does, but send no request with an answer over a blocked connection.
 
-        Waits until it is no longer blocked. Raises NotTaken.
+        Waits until the connection is no longer blocked. Raises NotTaken.
         """
         if wait is not None and self.connection is not None:
             closing = sig == spec.Channel.Close
@@ -226,6 +233,9 @@ class Channel(AnswerTimeout, SizeChecked, pyamqp.Channel):
         return super().send_method(sig, *args, wait=wait, **kwargs)
 
     def close(self, *args: Any, **kwargs: Any) -> None:
-        """Close the channel; on a blocked connection forget it: its number is not used again."""
+        """Close the channel.
+
+        A channel of a blocked connection is only forgotten: its number is not used again.
+        """
         with suppress(NotTaken):
             super().close(*args, **kwargs)

@@ -1,9 +1,9 @@
 """The transport of RabbitMQ: every request and every publish ends in bounded time.
 
-A RabbitMQ that is low on disk or memory stops reading from each connection that publishes. On such
-a connection no confirmation comes, nor any other answer, nor the answer to a close; kombu's own
-transport waits for all of them without a limit. The broker says that it has begun
-(connection.blocked) after the first message was on its way.
+A RabbitMQ that is low on disk or memory stops reading from each connection that publishes. Such a
+connection then gets no confirmation and no other answer, not even the answer to a close. kombu's
+own transport waits for all of these without a limit. The broker says that it stops reading
+(connection.blocked) only after the first message was sent.
 """
 
 from __future__ import annotations
@@ -25,7 +25,7 @@ from warren.broker.transport_registry import take_names
 
 
 class Connection(AnswerTimeout, pyamqp.Connection):
-    """A connection that knows whether the broker reads it.
+    """A connection that knows whether the broker reads from it.
 
     publish_timeout: seconds; None: no limit. largest_message: bytes of a body; None: no limit.
     """
@@ -48,16 +48,15 @@ class Connection(AnswerTimeout, pyamqp.Connection):
         self.publish_timeout = publish_timeout
         self.largest_message = largest_message
         self.blocked = False
-        #: The broker's text why it does not read this connection; empty while it does.
+        #: Why the broker does not read this connection, in the broker's text; empty while it reads.
         self.blocked_reason = ""
-        #: When the answer that is waited for is due (monotonic seconds); None while there is no
-        #: wait.
+        #: When the expected answer is due (monotonic seconds); None while no answer is expected.
         self.answer_by: float | None = None
 
     def blocking_read(self, timeout: float | None = None) -> Any:
         """Read one frame as py-amqp does.
 
-        Raises TimeoutError, also when the time for an answer is over.
+        Raises TimeoutError; also when the time for an expected answer is over.
         """
         if self.answer_by is not None:
             left = self.answer_by - time.monotonic()
@@ -67,16 +66,16 @@ class Connection(AnswerTimeout, pyamqp.Connection):
         return super().blocking_read(timeout)
 
     def dispatch_method(self, method_sig: Any, payload: Any, content: Any) -> Any:
-        """Dispatch what is for the connection itself, and keep the reason of a block.
+        """Dispatch a frame for the connection itself, and keep the reason of a block.
 
-        py-amqp says that a connection is blocked, but not why: it drops the text.
+        py-amqp says that a connection is blocked but drops the text that says why.
         """
         if method_sig == spec.Connection.Blocked:
             (self.blocked_reason,), _ = loads("s", payload, 4)
         return super().dispatch_method(method_sig, payload, content)
 
     def look(self) -> None:
-        """Read what the broker has sent so far; do not wait."""
+        """Read what the broker has sent so far, without waiting."""
         with suppress(TimeoutError):
             while self.connected:
                 self.blocking_read(0)
@@ -90,24 +89,28 @@ class Connection(AnswerTimeout, pyamqp.Connection):
             if deadline.left == 0:
                 raise NotTaken(deadline.length or 0.0, blocked=True, sent=False)
             with suppress(TimeoutError):
-                # One frame only: drain_events would start its time again at each heartbeat.
+                # One frame only: drain_events would begin to count its time again at each
+                # heartbeat.
                 self.blocking_read(deadline.left)
 
     def given_up(self, waited: float | None, sent: bool) -> NotTaken:
-        """Return the error for a message without a confirmation."""
+        """Return the error for a message that was not confirmed."""
         blocked = self.blocked
         if not blocked:
-            # A broker that is silent without a reason hangs: the next message gets a new
+            # A broker that is silent and gives no reason hangs. The next message gets a new
             # connection.
             self.collect()
         return NotTaken(waited or 0.0, blocked, sent)
 
     def close(self, *args: Any, **kwargs: Any) -> None:
-        """Close the connection; drop a blocked one, because its close would get no answer."""
+        """Close the connection.
+
+        A blocked connection is only dropped, because the broker would not answer a close.
+        """
         try:
             self.look()
         except self.connection_errors:
-            self.collect()  # it was broken already
+            self.collect()  # the connection was broken before
             raise
         if self.blocked:
             self.collect()
@@ -122,13 +125,13 @@ class Connection(AnswerTimeout, pyamqp.Connection):
 
 
 class Transport(pyamqp.Transport):
-    """kombu's transport with these connections."""
+    """kombu's transport, with the connections of this module."""
 
     Connection = Connection
 
 
 class SSLTransport(pyamqp.SSLTransport):
-    """kombu's transport over TLS with these connections."""
+    """kombu's transport over TLS, with the connections of this module."""
 
     Connection = Connection
 

@@ -1,8 +1,8 @@
 """Frames of RabbitMQ with a message that py-amqp cannot read, or that is too large.
 
-py-amqp reads tables by recursion: a header of 20 kB, nested 3000 deep, raises RecursionError out of
-the worker's main loop, and so does a key that is not UTF-8 or a time beyond all calendars.
-`frame_handler` is a parameter of py-amqp's Connection.
+py-amqp reads tables by recursion. A header of 20 kB, nested 3000 deep, raises RecursionError out of
+the worker's main loop. A key that is not UTF-8, and a time beyond all calendars, raise errors there
+as well. `frame_handler` is a parameter of py-amqp's Connection.
 """
 
 from __future__ import annotations
@@ -18,18 +18,18 @@ from amqp.spec import Basic
 from warren.broker.incoming import REFUSED
 
 _HEADER, _BODY = 2, 3
-#: The property flag of the headers table, which is the third property.
+#: The property flag for the table of headers, which is the third property.
 _HEADERS_ALONE = 1 << 13
 
 Frame = tuple[int, int, Any]
 
 
 def bounded_handler(connection: Any, callback: Callable[..., Any]) -> Callable[[Frame], Any]:
-    """Return py-amqp's handler of frames, preceded by a check of each message's header.
+    """Return py-amqp's handler of frames, with a check of each message's header before it.
 
-    A message that cannot be read is replaced by a message that says why (`REFUSED`), under its own
-    delivery tag: so it arrives, and is rejected once. The body of a message that is too large is
-    not kept.
+    A message that cannot be read is replaced by a message with the same delivery tag and the reason
+    (`REFUSED`). So a message arrives, and is rejected once. The body of a message that is too large
+    is dropped.
     """
     handle = frame_handler(connection, callback)
     skipped: dict[int, int] = {}
@@ -48,7 +48,7 @@ def bounded_handler(connection: Any, callback: Callable[..., Any]) -> Callable[[
                         _stand_in(f"expected a message of at most {most} bytes, found {size}", 0),
                     )
                 )
-            # A message without a body is whole with its header, and is handled before `handle`
+            # A message without a body is complete with its header, and is handled before `handle`
             # returns.
             if not size:
                 reason = _read_failure(Message().inbound_header, content)
@@ -70,7 +70,7 @@ def _read_failure(read: Callable[[Any], Any], content: Any) -> str:
         read(content)
     except RecursionError:
         return "expected headers that are not nested so deeply"
-    except Exception as error:  # noqa: BLE001  whatever py-amqp meets in a foreign table
+    except Exception as error:  # noqa: BLE001  py-amqp may raise any error for a foreign table
         return f"expected headers of AMQP, found {type(error).__name__}"
     return ""
 
@@ -83,9 +83,9 @@ def _stand_in(reason: str, size: int) -> bytes:
 
 
 def readable(payload: Any) -> Any:
-    """Return the arguments of a delivery with a routing key that is a text.
+    """Return the arguments of a delivery, with a routing key that is a text.
 
-    RabbitMQ takes any bytes as a routing key, and a binding with a wildcard lets such a message
+    RabbitMQ accepts any bytes as a routing key, and a binding with a wildcard lets such a message
     through.
     """
     exchange = 5 + payload[4] + 9  # class and method, consumer tag, delivery tag, flags

@@ -1,7 +1,7 @@
 """The files that `warren broker init` writes: the secret URL, and the INI file that names it.
 
-Root writes the URL with the rights of the suite's user, in whose directory it is: there that user
-may have put links and fifos.
+Root writes the URL with the rights of the suite's user, because the URL is in that user's
+directory, where the user may have put links and fifos.
 """
 
 from __future__ import annotations
@@ -18,7 +18,7 @@ from warren.system.users import User, acting_as
 
 
 def write_url(file: Path, text: str, owner: User) -> None:
-    """Write the file with the URL as its owner. Raises CannotWrite."""
+    """Write the file with the URL, as the file's owner. Raises CannotWrite."""
     with _writing(file), acting_as(owner):
         replace_file(file, f"{text}\n", mode=0o600, durable=True)
 
@@ -30,9 +30,10 @@ def remove_url(file: Path, owner: User) -> None:
 
 
 def make_closed_directory(directory: Path, owner: User) -> None:
-    """Make a directory of the owner's in one of root's. Raises CannotWrite.
+    """Make a directory of the owner's in a directory of root's. Raises CannotWrite.
 
-    It gets its name when it has its owner, so that no killed run leaves it with another.
+    The directory gets its name only when it has its owner. So a killed run leaves no such directory
+    with another owner.
     """
     if os.path.lexists(directory):
         return
@@ -70,7 +71,7 @@ def restore_ini(ini: Path, old: str | None) -> None:
 
 def _replace_ini(ini: Path, text: str) -> None:
     replace_file(ini, text, mode=0o644, durable=True)
-    ini.chmod(0o644)  # the suite must be able to read it, whatever root's umask is
+    ini.chmod(0o644)  # for any umask of root, the suite must be able to read the file
 
 
 @contextmanager

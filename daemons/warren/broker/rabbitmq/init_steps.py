@@ -1,4 +1,4 @@
-"""The steps of `warren broker init`: what was done, planned or undone, and how it is undone."""
+"""The steps of `warren broker init`: what was done, planned or undone, and how a step is undone."""
 
 from __future__ import annotations
 
@@ -10,17 +10,17 @@ from warren.errors import WarrenError
 
 
 class Outcome(StrEnum):
-    """What became of a step."""
+    """The outcome of a step."""
 
     DONE = "done"
     UNCHANGED = "unchanged"
     PLANNED = "planned"
     UNDONE = "undone"
-    LEFT = "left"  # it should have been undone, and could not be
+    LEFT = "left"  # the step should have been undone, but this failed
 
 
 class Step(NamedTuple):
-    """A step: its name for programs, what became of it, and a text for people."""
+    """A step: its name for programs, its outcome, and a text for people."""
 
     name: str
     outcome: Outcome
@@ -28,7 +28,7 @@ class Step(NamedTuple):
 
 
 class Steps:
-    """Take steps one after the other, and undo at a failure what was new."""
+    """Takes steps one after the other. After a failure, undoes the steps that changed something."""
 
     def __init__(self, say: Callable[[Step], None], dry_run: bool = False) -> None:
         self._say = say
@@ -37,7 +37,7 @@ class Steps:
         self._undo: list[tuple[str, str, Callable[[], None]]] = []
 
     def unchanged(self, name: str, text: str) -> None:
-        """Report a step that finds what it wants."""
+        """Report a step that has nothing to change."""
         self._say(Step(name, Outcome.UNCHANGED, text))
 
     def take(
@@ -49,7 +49,8 @@ class Steps:
     ) -> None:
         """Take a step, or report it as planned.
 
-        `undo` is for a failure of this step, half of which may be done, or of a later step.
+        undo: a name and a function that undoes this step, which may be only half done. It is called
+        when this step or a later step fails.
         """
         if self.dry_run:
             self._say(Step(name, Outcome.PLANNED, text))
@@ -61,11 +62,13 @@ class Steps:
         self._say(Step(name, Outcome.DONE, text))
 
     def keep(self, name: str) -> None:
-        """Forget how a step is undone, because it must stay."""
+        """Forget how a step is undone, because its change must stay."""
         self._undo = [each for each in self._undo if each[0] != name]
 
     def undo(self) -> None:
-        """Undo what was new, the last step first; say what cannot be undone."""
+        """Undo the steps that changed something, the last step first; report each that cannot be
+        undone.
+        """
         while self._undo:
             name, text, undo = self._undo.pop()
             try:

@@ -1,6 +1,7 @@
-"""What is wrong with a RabbitMQ for this suite, and the remedy of each. Pure.
+"""What is wrong with a RabbitMQ for this suite, and the remedy of each problem. Pure.
 
-`refusal` says why `warren broker init` may change nothing; `warnings` what a person should look at.
+`refusal` returns why `warren broker init` may change nothing; `warnings` returns what an operator
+should look at.
 """
 
 from __future__ import annotations
@@ -13,15 +14,16 @@ from warren.broker.rabbitmq.node_state import ALL, NodeState, Policy
 from warren.config import Settings
 from warren.config.queue_of_task import DEFAULT_QUEUE
 
-#: Below this much free space RabbitMQ takes no messages: less is soon written by what it has taken.
+#: Below this much free space RabbitMQ should stop taking messages: the messages that it has taken
+#: soon fill a smaller space.
 _FREE_DISK = 10**9
 #: Below this limit RabbitMQ may drop a task before a worker has renewed it (worker/redelivery.py).
 _RETURNS = 5
 #: Workers keep messages that are due within a minute (worker/delayed_tasks.py).
 _KEPT = 60.0
-#: What a policy can set that makes RabbitMQ drop tasks.
+#: What a policy can set so that RabbitMQ drops tasks.
 _DROPS = ("message-ttl", "expires", "max-length", "max-length-bytes")
-#: Queues that Warren, or Celery for Warren, declares beside those of the settings.
+#: Queues that Warren, or Celery for Warren, declares in addition to the queues of the settings.
 _OWN = re.compile(r"warren\.|celery_delayed_\d|[0-9a-f]{8}-[0-9a-f-]{27}$")
 
 
@@ -40,7 +42,7 @@ def refusal(state: NodeState, vhost: str, settings: Settings) -> str:
 
 
 def warnings(state: NodeState, vhost: str, user: str, settings: Settings) -> list[str]:
-    """Return what a person should look at, each with its remedy."""
+    """Return what an operator should look at, each problem with its remedy."""
     return [
         *_alarms(state),
         *_disk(state),
@@ -71,7 +73,7 @@ def _consumer_timeout(state: NodeState, settings: Settings) -> Iterator[str]:
         return
     workers = [worker for worker in settings.workers.values() if worker.enabled]
     write = f"write to {state.config_file}: consumer_timeout = "
-    # A message that was fetched ahead is unacknowledged while those before it run.
+    # A message that was fetched ahead stays unacknowledged while the messages before it run.
     needs = max((each.prefetch * each.time_limit for each in workers), default=0.0) + _KEPT
     if needs > has:
         yield (

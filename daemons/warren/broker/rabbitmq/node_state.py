@@ -1,6 +1,6 @@
 """What `warren broker init` looks at: RabbitMQ's node, its users, a virtual host and its queues.
 
-`read` asks rabbitmqctl; nothing is changed.
+`read` asks rabbitmqctl, and changes nothing.
 """
 
 from __future__ import annotations
@@ -14,11 +14,11 @@ from typing import Any, NamedTuple
 from warren.broker.rabbitmq.rabbitmqctl import Rabbitmqctl
 from warren.errors import WarrenError
 
-#: The permissions that Warren's user has: on each name of its virtual host.
+#: The permissions of Warren's user: all rights on each name of its virtual host.
 ALL = (".*", ".*", ".*")
 #: The user of every fresh RabbitMQ, with a password that everybody knows.
 GUEST = "guest"
-#: Delayed tasks need it: quorum queues with a dead-letter exchange.
+#: Delayed tasks need this version, for quorum queues with a dead-letter exchange.
 _OLDEST = (3, 10)
 _CONFIG_FILE = "/etc/rabbitmq/rabbitmq.conf"
 
@@ -33,11 +33,11 @@ class Policy(NamedTuple):
 
 @dataclass(frozen=True)
 class NodeState:
-    """What the node said.
+    """What the node has answered.
 
-    `tags` holds each user with the user's tags. `permissions` holds configure, write and read of
-    the wanted user by virtual host. `queues` holds each queue of the virtual host with its type.
-    `consumer_timeout` is in seconds, None for no limit.
+    tags: the tags of each user. permissions: configure, write and read of the wanted user, by
+    virtual host. queues: the type of each queue of the virtual host. consumer_timeout: seconds;
+    None: no limit.
     """
 
     version: str
@@ -112,7 +112,7 @@ def amqp_ports(status: Mapping[str, Any]) -> tuple[int, ...]:
 
 
 def config_file(status: Mapping[str, Any]) -> str:
-    """Return the file that RabbitMQ's limits are written to."""
+    """Return the configuration file in which RabbitMQ's limits can be set."""
     files = [str(file) for file in status.get("config_files") or ()]
     return next((file for file in files if file.endswith("rabbitmq.conf")), _CONFIG_FILE)
 
@@ -124,7 +124,7 @@ def consumer_timeout(text: str) -> float | None:
 
 
 def task_queues(listed: Iterable[Mapping[str, Any]]) -> dict[str, str]:
-    """Return name and type of each queue that outlives its connection."""
+    """Return the name and the type of each queue that outlives its connection."""
     return {
         str(each["name"]): str(each["type"])
         for each in listed

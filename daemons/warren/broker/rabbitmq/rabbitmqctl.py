@@ -1,6 +1,7 @@
-"""Commands of rabbitmqctl on this host: what RabbitMQ's node says, and what it is told.
+"""Commands of rabbitmqctl on this host: questions to RabbitMQ's node, and orders.
 
-A password goes to standard input, never into an argument, which every user of the host may read.
+A password goes to standard input. It never becomes an argument, which every user of the host could
+read.
 """
 
 from __future__ import annotations
@@ -18,10 +19,10 @@ from typing import Any
 from warren.errors import Unavailable, WarrenError
 from warren.system.printable import one_line
 
-#: Where root finds rabbitmqctl. Root's own PATH is not used: it may have a directory of other
-#: users.
+#: Where root finds rabbitmqctl. Root's own PATH is not used, because it may name a directory of
+#: another user.
 PATH = "/usr/sbin:/usr/bin:/sbin:/bin"
-#: What rabbitmqctl gets of root's environment: which node it asks, and where its files are.
+#: The variables of root's environment that rabbitmqctl gets: they name the node and its files.
 _KEPT = ("RABBITMQ_", "ERL_")
 _TIMEOUT = 120.0  # seconds; one command takes 0.5 s, and many times that on a busy host
 #: The exit code of authenticate_user for a wrong password (EX_DATAERR).
@@ -43,7 +44,7 @@ class Rabbitmqctl:
     environment: Mapping[str, str] = field(default_factory=_environment)
 
     def ask(self, *arguments: str) -> Any:
-        """Return what the node says, read from JSON. Raises WarrenError."""
+        """Return the node's answer, read from JSON. Raises WarrenError."""
         said = self._run("-q", *arguments, "--formatter", "json").stdout
         try:
             return json.loads(said)
@@ -54,13 +55,13 @@ class Rabbitmqctl:
             ) from None
 
     def tell(self, *arguments: str) -> str:
-        """Tell the node something; return its answer. Raises WarrenError."""
+        """Give the node an order; return its answer. Raises WarrenError."""
         return self._run("-q", *arguments).stdout
 
     def give_password(self, command: str, user: str, password: str) -> None:
         """Run add_user or change_password. Raises WarrenError."""
-        # Without -q: beside the command and the name RabbitMQ 4 takes each word for the password,
-        # reads no input, and waits for ever.
+        # Not with -q: then RabbitMQ 4 takes each word after the command and the name for the
+        # password, reads no input, and waits for ever.
         self._run(command, user, given=password)
 
     def accepts(self, user: str, password: str) -> bool:
@@ -111,9 +112,9 @@ def find(path: str = PATH) -> Rabbitmqctl:
 
 @contextmanager
 def _interrupted_afterwards() -> Iterator[None]:
-    """Put a Ctrl-C off until the end of the block.
+    """Delay a Ctrl-C until the end of the block.
 
-    A command that is cut off may still change the node, after Warren has undone its work.
+    A command that is cut off may still change the node after Warren has undone its own work.
     """
     pressed: list[int] = []
     before = signal.signal(signal.SIGINT, lambda number, _: pressed.append(number))

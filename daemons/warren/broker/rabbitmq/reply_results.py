@@ -21,13 +21,13 @@ from warren.logs.setup import logger
 
 
 class ResultConsumer(RPCResultConsumer):
-    """Celery's reader of replies, which survives a reply that is no result.
+    """Celery's reader of replies, which survives a reply that is not a result.
 
-    Such a reply becomes the error of its task.
+    Such a reply becomes an error of its task.
     """
 
     def start(self, initial_task_id: str, no_ack: bool = True, **kwargs: Any) -> None:
-        """Start as Celery does; handle replies that cannot be decoded."""
+        """Start as Celery does; also handle replies that cannot be decoded."""
         super().start(initial_task_id, no_ack, **kwargs)
         self._consumer.on_decode_error = self._not_decoded
 
@@ -36,21 +36,22 @@ class ResultConsumer(RPCResultConsumer):
         self._consumer.on_decode_error = self._not_decoded
 
     def on_state_change(self, meta: Any, message: Any) -> None:
-        """Handle a reply as Celery does, after a check."""
+        """Check a reply, and then handle it as Celery does."""
         super().on_state_change(self.backend.readable(meta, message), message)
 
     def _not_decoded(self, message: Any, error: Exception) -> None:
-        """Handle a reply that is no JSON, or larger than this process takes."""
+        """Handle a reply that is not JSON, or that is larger than this process accepts."""
         self.on_state_change(unreadable(error), message)
 
 
 class Backend(Checked, RPCBackend):
     """Celery's rpc backend, whose results never wait for the broker.
 
-    While RabbitMQ takes no messages it continues to deliver tasks, and running them makes room. A
-    result that waited for its confirmation would hold its task up, and a result on the connection
-    of the tasks that a task sends would block those. So results have a connection of their own and
-    are only written to it: the broker reads them when it takes messages again.
+    While RabbitMQ takes no messages, it continues to deliver tasks, and running these tasks makes
+    room. If a result waited for its confirmation, its task could not end. If results shared the
+    connection over which a task sends other tasks, they would block these tasks. So results have a
+    connection of their own, and are only written to it: the broker reads them when it takes
+    messages again.
     """
 
     ResultConsumer = ResultConsumer
@@ -59,11 +60,11 @@ class Backend(Checked, RPCBackend):
 
     @property
     def binding(self) -> Any:
-        """The queue of this process's results.
+        """Return the queue of this process's results.
 
-        It is deleted when the process that reads it ends, or when it was unused for as long as
-        results are kept. No result in it is kept for longer, even while the process sends more
-        tasks.
+        The queue is deleted when the process that reads it ends, or when it was not used for the
+        time that results are kept. No result in the queue is kept for longer, even while the
+        process sends more tasks.
         """
         return self.Queue(
             self.oid,
@@ -78,8 +79,8 @@ class Backend(Checked, RPCBackend):
     def on_task_call(self, producer: Any, task_id: str) -> None:
         """Declare the queue of the result before a task is sent.
 
-        Raises OperationalError when there is no broker. Celery's own method tries without an end,
-        and the sender would hang for as long as the broker is away.
+        Raises OperationalError when there is no broker. Celery's own method would try for ever, and
+        the sender would hang for as long as the broker is away.
         """
         if not task_join_will_block():
             maybe_declare(
@@ -112,7 +113,7 @@ class Backend(Checked, RPCBackend):
             )
         except TooLarge as error:
             if state not in EXCEPTION_STATES:
-                raise  # Celery fails the task with it
+                raise  # with this error Celery fails the task
             self._send(
                 routing_key, correlation_id, self._to_result(task_id, state, error, None, request)
             )
@@ -121,7 +122,8 @@ class Backend(Checked, RPCBackend):
     def readable(self, meta: Any, message: Any) -> dict[str, Any]:
         """Return the result in a reply.
 
-        For a reply that is no result, return a failure of the task to which it is addressed.
+        For a reply that is not a result, returns a failure of the task to which the reply is
+        addressed.
         """
         task_id = (message.properties or {}).get("correlation_id")
         try:
@@ -137,14 +139,14 @@ class Backend(Checked, RPCBackend):
     def _slurp_from_queue(
         self, task_id: str, accept: Any, limit: int = 1000, no_ack: bool = False
     ) -> Iterator[Any]:
-        """Read replies as Celery does, without those that are no results.
+        """Read replies as Celery does, without the replies that are not results.
 
-        Each of those has become a failure of its task.
+        Each of these has become a failure of its task.
         """
         for message in super()._slurp_from_queue(task_id, accept, limit, no_ack):
             try:
                 meta = message.payload
-            except Exception as error:  # noqa: BLE001  any sender's bytes
+            except Exception as error:  # noqa: BLE001  the bytes may be of any sender
                 meta = unreadable(error)
             checked = self.readable(meta, message)
             if checked is meta:
@@ -170,7 +172,8 @@ class Backend(Checked, RPCBackend):
     def _pool(self) -> ProducerPool:
         """Return the pool of this process.
 
-        After a fork the child must neither use nor close the parent's sockets.
+        After a fork the child must neither use nor close its parent's sockets, so it gets a new
+        pool.
         """
         if self._producers is None or self._owner != os.getpid():
             connections = connection(self.app, Kind.RESULTS).Pool(1)

@@ -1,8 +1,8 @@
-"""Tasks that are due within a second, sent to quorum queues: for them Celery has no delay.
+"""Tasks that are due within a second, sent to quorum queues. Celery has no delay that is so short.
 
-Celery raises an error in their sender: it has RabbitMQ delay a task by whole seconds, and refuses a
-delay of 0 (celery 5.7, `Celery.send_task`). Here such a task goes to its queue at once, as on any
-other broker, and the worker keeps it until it is due.
+Celery has RabbitMQ delay a task by whole seconds, and raises an error in the sender for a delay of
+0 (celery 5.7, `Celery.send_task`). Here such a task goes to its queue at once, as on any other
+broker, and the worker keeps it until it is due.
 """
 
 from __future__ import annotations
@@ -14,12 +14,15 @@ from typing import TYPE_CHECKING, Any
 from celery import Celery
 from celery.utils.time import maybe_make_aware
 
-#: When the task is due that is being sent (ISO 8601); empty for all other tasks.
+#: When the task that is being sent is due (ISO 8601); empty for a task without such a short delay.
 _due: ContextVar[str] = ContextVar("warren_due", default="")
 
 
 class DueSoon:
-    """The part of a Celery app that lets its tasks be due at any time; it stands before Celery."""
+    """The part of a Celery app that lets its tasks be due at any time.
+
+    The class comes before Celery in the order of base classes.
+    """
 
     if TYPE_CHECKING:
         conf: Any
@@ -34,11 +37,11 @@ class DueSoon:
         *rest: Any,
         **options: Any,
     ) -> Any:
-        """Send a task, as Celery documents it."""
+        """Send a task, with the arguments that Celery documents."""
         seconds = _seconds(countdown, eta) if self.conf.task_default_queue_type == "quorum" else 0.0
         soon = 0 < seconds < 1
-        # Also for all other tasks: a receiver of `before_task_publish` may send one while another
-        # is being sent.
+        # Set for every task: while a task is being sent, a receiver of `before_task_publish` may
+        # send another task.
         token = _due.set(
             (datetime.now(UTC) + timedelta(seconds=seconds)).isoformat() if soon else ""
         )
@@ -52,17 +55,20 @@ class DueSoon:
 
 
 class App(DueSoon, Celery):
-    """Celery's app, whose tasks may be due at any time."""
+    """Celery's app, with tasks that may be due at any time."""
 
 
 def set_due(headers: dict[str, Any]) -> None:
-    """Write into the headers of a task that is being sent when it is due, if that is soon."""
+    """Write the due time of the task that is being sent into its headers, if it is soon."""
     if due := _due.get():
         headers["eta"] = due
 
 
 def _seconds(countdown: Any, eta: Any) -> float:
-    """Return the seconds until then; 0 when no time is given, or in a form that is unknown here."""
+    """Return the seconds until the task is due.
+
+    Returns 0 when no time is given, and for a form of time that this function does not know.
+    """
     if eta:
         try:
             moment = datetime.fromisoformat(eta) if isinstance(eta, str) else eta
