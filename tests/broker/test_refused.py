@@ -53,7 +53,7 @@ def test_a_wrong_password(
     assert "the broker refuses: " in said
     assert "ACCESS_REFUSED" in said
     assert (
-        "; correct user and password in [broker] url, or set the one at the broker with "
+        "; correct user and password in [broker] url, or set the password at the broker with "
         "rabbitmqctl change_password" in said
     )
 
@@ -63,7 +63,10 @@ def test_an_unknown_virtual_host(scratch: Path, rabbitmq: RabbitMQNode) -> None:
     said = refused(scratch, rabbitmq.url.rstrip("/") + "/nowhere")
     assert "vhost nowhere not found" in said
     assert "the broker refuses: " in said
-    assert "; make it: rabbitmqctl add_vhost nowhere; or correct the end of [broker] url" in said
+    assert (
+        "; make the virtual host: rabbitmqctl add_vhost nowhere; or correct the end of [broker] url"
+        in said
+    )
 
 
 def test_a_virtual_host_without_permissions(scratch: Path, rabbitmq: RabbitMQNode) -> None:

@@ -1,1 +1,1 @@
-"""The broker: the embedded one, and the requests to each kind of broker."""
+"""The broker: the embedded broker, and the requests to each kind of broker."""

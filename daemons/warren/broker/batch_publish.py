@@ -1,6 +1,6 @@
 """Messages that are sent one after the other, with one wait for all their confirmations.
 
-A broker's confirmation takes as long for fifty messages as for one.
+A broker confirms fifty messages in the time that one confirmation takes.
 """
 
 from __future__ import annotations
@@ -13,22 +13,22 @@ from warren.broker.rabbitmq.confirming_channel import Channel
 
 
 class SinglePublish:
-    """The answers of a broker that has answered when publishing returns.
+    """The answers of a broker that has answered each message when publishing returns.
 
-    `taken` and `refused` are ids of tasks.
+    taken, refused: the ids of tasks.
     """
 
     def __init__(self) -> None:
         self.taken: set[str] = set()
         self.refused: set[str] = set()
-        #: Whether the connection has failed while something was sent over it.
+        #: Whether the connection has failed while a message was sent over it.
         self.broken = False
 
     def __enter__(self) -> SinglePublish:
         return self
 
     def __exit__(self, *_: object) -> None:
-        """Do nothing: there is nothing to end."""
+        """Do nothing: each message has its answer."""
 
     @property
     def stands(self) -> bool:
@@ -45,15 +45,21 @@ class SinglePublish:
     def wait(self) -> None:
         """Return when the broker has answered for each message.
 
-        Raises NotTaken, or what breaks a connection.
+        Raises NotTaken, or the error that breaks the connection.
         """
 
 
 class BatchPublish(SinglePublish):
-    """RabbitMQ's answers. Within the `with` block, publishing on the channel returns at once."""
+    """The answers of RabbitMQ.
+
+    Within the `with` block, publishing on the channel returns at once.
+    """
 
     def __init__(self, channel: Channel) -> None:
-        """Ask for room. Raises NotTaken when the broker takes nothing: then nothing was sent."""
+        """Make sure that the broker takes messages.
+
+        Raises NotTaken when the broker takes none. Nothing was sent then.
+        """
         super().__init__()
         self._channel = channel
         self._waiting: set[str] = set()
@@ -71,7 +77,7 @@ class BatchPublish(SinglePublish):
         return self._channel.connection is not None
 
     def publish(self, message: Any, *args: Any, **kwargs: Any) -> None:
-        """Send a task's message; its answer comes during `wait`."""
+        """Send a task's message. The broker's answer comes during `wait`."""
         identity = str(message.properties["correlation_id"])
         try:
             self._channel.publish_later(partial(self._answer, identity), message, *args, **kwargs)
@@ -81,7 +87,7 @@ class BatchPublish(SinglePublish):
         self._waiting.add(identity)
 
     def sent(self, identity: str) -> None:
-        """Do nothing: the return of publishing is no answer here."""
+        """Do nothing: on RabbitMQ, publishing returns before the broker's answer."""
 
     def refuse_unanswered(self) -> None:
         self.refused |= self._waiting
@@ -93,6 +99,6 @@ class BatchPublish(SinglePublish):
             self._channel.read_on(deadline, sent=True)
 
     def _answer(self, identity: str, taken: bool) -> None:
-        if identity in self._waiting:  # else it was given up
+        if identity in self._waiting:  # otherwise the message was given up before
             self._waiting.discard(identity)
             (self.taken if taken else self.refused).add(identity)

@@ -1,4 +1,4 @@
-"""A connection to the broker for a command: open at once, or a clear reason why not."""
+"""A connection to the broker for a command: either it opens at once, or the error says why not."""
 
 from __future__ import annotations
 
@@ -22,7 +22,7 @@ from warren.redaction.masker import redact
 def reach(app: Celery, timeout: float = 3.0, kind: Kind = Kind.SENDER) -> Iterator[Any]:
     """Yield a kombu connection of this kind that answers within `timeout` seconds.
 
-    Raises Unavailable, also for what fails inside the block.
+    Raises Unavailable, also when something fails inside the block.
     """
     connection = transport_profiles.connection(app, kind)
     try:
@@ -30,7 +30,7 @@ def reach(app: Celery, timeout: float = 3.0, kind: Kind = Kind.SENDER) -> Iterat
             connection.ensure_connection(max_retries=1, interval_start=0, timeout=timeout)
             yield connection
     except NoRoute:
-        raise  # the broker answers, and takes messages
+        raise  # the broker answers and takes messages: the error says something else
     except (
         OperationalError,
         OSError,
@@ -43,8 +43,8 @@ def reach(app: Celery, timeout: float = 3.0, kind: Kind = Kind.SENDER) -> Iterat
 def _unavailable(connection: Any, error: Exception) -> Unavailable:
     """Return the error with its reason and remedy.
 
-    For the libraries some refusals are errors of the connection, and some of the channel: only the
-    broker's text tells them apart.
+    The libraries raise errors of the connection for some refusals, and errors of the channel for
+    others. Only the broker's text says which refusal it is.
     """
     text = f"{type(error.__cause__).__name__} {error}"
     return Unavailable(f"{beginning(text)}{_why(error)} ({_where(connection)}); {remedy(text)}")
@@ -55,5 +55,8 @@ def _where(connection: Any) -> str:
 
 
 def _why(error: Exception) -> str:
-    """Return only the reason. It has to come first: monitors cut off a line."""
+    """Return only the reason, without the library's prefix.
+
+    The reason has to come first, because monitors cut off a line.
+    """
     return re.sub(r"^(?:Error -?\d+ |\[Errno -?\d+\] )", "", str(error)) or type(error).__name__

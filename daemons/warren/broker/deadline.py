@@ -1,4 +1,4 @@
-"""The moment until which a caller waits."""
+"""The time until which a caller waits."""
 
 from __future__ import annotations
 
@@ -6,7 +6,7 @@ import time
 
 
 class Deadline:
-    """A moment `length` seconds from now; None: never."""
+    """The time `length` seconds from now; None: no end."""
 
     def __init__(self, length: float | None) -> None:
         self.length = length
@@ -14,5 +14,5 @@ class Deadline:
 
     @property
     def left(self) -> float | None:
-        """The seconds until the moment, 0 when it has passed, None without a limit."""
+        """Return the seconds until the time: 0 when it has passed, None without an end."""
         return None if self._end is None else max(0.0, self._end - time.monotonic())

@@ -1,4 +1,7 @@
-"""Compressed bodies, unpacked up to a limit: 2 kB of bzip2 may hold 3 GB."""
+"""Compressed bodies, and how they are unpacked up to a limit.
+
+A limit is needed: 2 kB of bzip2 may hold 3 GB.
+"""
 
 from __future__ import annotations
 
@@ -10,11 +13,11 @@ from typing import Any
 
 from kombu.exceptions import EncodeError
 
-#: The most bytes that an lzma decompressor may use itself; the largest preset takes 65 MiB.
+#: The most bytes of memory that an lzma decompressor may use. The largest preset takes 65 MiB.
 _LZMA_MEMORY = 128 * 2**20
 _ZLIB: Callable[[], Any] = zlib.decompressobj
 _LZMA: Callable[[], Any] = lambda: lzma.LZMADecompressor(memlimit=_LZMA_MEMORY)  # noqa: E731
-#: kombu's names for a compression that can be unpacked up to a limit. Others are refused.
+#: kombu's names of the compressions that can be unpacked up to a limit. Others are refused.
 _DECOMPRESSORS: dict[str, Callable[[], Any]] = {
     **dict.fromkeys(("application/x-gzip", "gzip", "zlib"), _ZLIB),
     **dict.fromkeys(("application/x-bz2", "bzip2", "bzip"), bz2.BZ2Decompressor),
@@ -23,7 +26,10 @@ _DECOMPRESSORS: dict[str, Callable[[], Any]] = {
 
 
 class TooLarge(EncodeError):
-    """A message that its sender may not send: workers would reject it. Celery does not retry it."""
+    """The sender may not send a message of this size: workers would reject the message.
+
+    Celery does not send the message again.
+    """
 
     def __init__(self, size: int, most: int) -> None:
         text = f"expected a message of at most {most} bytes, found {size} or more"
@@ -35,9 +41,9 @@ class TooLarge(EncodeError):
 
 
 class HeadersTooLarge(EncodeError):
-    """A message whose headers RabbitMQ never takes: it would close the connection.
+    """RabbitMQ never takes a message with headers of this size: it would close the connection.
 
-    Celery does not retry it.
+    Celery does not send the message again.
     """
 
     def __init__(self, size: int, most: int) -> None:
@@ -51,7 +57,10 @@ class HeadersTooLarge(EncodeError):
 
 
 def unpacked(body: Any, compression: Any, most: int) -> bytes:
-    """Return the body uncompressed. Raises ValueError with the reason, also above `most` bytes."""
+    """Return the body uncompressed.
+
+    Raises ValueError with the reason; also when the unpacked body has more than `most` bytes.
+    """
     make = _DECOMPRESSORS.get(compression) if isinstance(compression, str) else None
     if make is None:
         raise ValueError("expected a compression by gzip, bzip2 or lzma, found another")
@@ -70,7 +79,7 @@ def unpacked(body: Any, compression: Any, most: int) -> bytes:
 
 
 def check_size(body: Any, headers: dict[str, Any] | None, most: int | None) -> None:
-    """Raise TooLarge for a body that workers would reject, as it is or unpacked."""
+    """Raise TooLarge for a body that workers would reject: too large as it is, or when unpacked."""
     if most is None:
         return
     size = len(body.encode() if isinstance(body, str) and not body.isascii() else body or b"")

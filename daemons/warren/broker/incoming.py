@@ -1,7 +1,7 @@
-"""A message as it arrives: bounded before kombu unpacks or decodes anything of it.
+"""A message as it arrives. Its size is checked before kombu unpacks or decodes any part of it.
 
 This is the base class of the message classes of all three brokers. A message that cannot be taken
-has a `refusal`: the reason for which its receiver rejects it.
+has a `refusal`: the reason with which its receiver rejects it.
 """
 
 from __future__ import annotations
@@ -15,24 +15,24 @@ from kombu.message import Message as KombuMessage
 
 from warren.broker.decompression import unpacked
 
-#: The header that says why a transport replaced a message that cannot even be read.
+#: The header with the reason why a transport has replaced a message that cannot even be read.
 REFUSED = "warren_refused"
-#: Encodings that need no look-up in Python's table of codecs.
+#: Encodings that are known without Python's table of codecs.
 _KNOWN = frozenset(("", "utf-8", "utf8", "us-ascii", "binary", "ascii-8bit"))
 
 
 class Unreadable(bytes):
-    """A body as it came, because its encoding could not be undone."""
+    """A body in its encoded form, because it could not be decoded from its encoding."""
 
 
 class IncomingMessage(KombuMessage):
-    """kombu's message behind the limits of its channel.
+    """kombu's message, with the limits of its channel.
 
     The channel's `largest_message` is the most bytes of a body; None: no limit.
     """
 
     refusal = ""
-    #: Called with body and headers of each message before anything else reads them.
+    #: Called with the body and the headers of each message before any other code reads them.
     noted: ClassVar[Callable[[Any, Any], None]] = staticmethod(lambda body, headers: None)
 
     def __init__(
@@ -42,8 +42,8 @@ class IncomingMessage(KombuMessage):
         headers = headers if isinstance(headers, dict) else {}
         most = getattr(channel, "largest_message", None)
         self.refusal = self._refusal(body, headers, fields.get("content_encoding"), most)
-        # Without a limit (a connection that is not Warren's) kombu unpacks. A refused message is
-        # not unpacked at all.
+        # Without a limit the connection is not one of Warren's, and kombu unpacks the body. A
+        # refused message is not unpacked at all.
         if "compression" in headers and (self.refusal or most is not None):
             compression = headers.pop("compression")
             if compression and not self.refusal:
@@ -68,14 +68,17 @@ class IncomingMessage(KombuMessage):
         return ""
 
     def decode(self) -> Any:
-        """Return the decoded body. Raises DecodeError, also for a message that is refused."""
+        """Return the decoded body. Raises DecodeError; also when the message is refused."""
         if self.refusal:
             raise DecodeError(self.refusal)
         return super().decode()
 
 
 def _is_text_encoding(name: Any) -> bool:
-    """Return whether `name` is an encoding of texts: `zlib` is a name of Python's codecs, too."""
+    """Return whether `name` is an encoding of texts.
+
+    Some of Python's codecs are not: `zlib`, for example.
+    """
     if name is None or name in ("utf-8", "utf8"):
         return True
     if not isinstance(name, str) or len(name) > 40:

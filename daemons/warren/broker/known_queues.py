@@ -1,4 +1,4 @@
-"""The queues that this host's settings have or had.
+"""The queues that this host's settings have or once had.
 
 A queue whose section was removed may still hold messages.
 """
@@ -26,7 +26,7 @@ class KnownQueues:
 
     @property
     def removed(self) -> list[str]:
-        """The queues without a section that were still there when the broker was last asked."""
+        """Return the queues without a section that still existed at the last look at the broker."""
         return sorted(self._known - self._declared)
 
     def gone(self, queue: str) -> None:
@@ -37,7 +37,7 @@ class KnownQueues:
     def _keep(self, names: frozenset[str]) -> None:
         before, self._known = self._known, names
         if names != before:
-            with suppress(OSError):  # a full disk: this process still knows the names
+            with suppress(OSError):  # on a full disk this process alone knows the names
                 temp = f"{self._path}.{os.getpid()}"
                 write_whole(
                     str(self._path), temp, json.dumps(sorted(names)).encode(), durable=False

@@ -11,9 +11,10 @@ from warren.broker.decompression import check_size
 
 
 class SizeChecked:
-    """A channel that checks the size of its messages as they are made."""
+    """A channel that checks the size of each message when the message is prepared."""
 
-    #: The most bytes of a body; None: no limit. Each channel has it as an attribute or a property.
+    #: The most bytes of a body; None: no limit. Each channel has this as an attribute or a
+    #: property.
     largest_message: Any
 
     def prepare_message(

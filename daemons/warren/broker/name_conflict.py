@@ -1,8 +1,8 @@
-"""The check for another suite with this host's name on the same broker.
+"""The check for another suite that uses this host's name on the same broker.
 
-Both suites would run with one host's settings. RabbitMQ: each suite's watchdog consumes from a
-queue of its host's name, into which no message is sent. Redis: each suite leaves a text of its own
-under that name, and finds the other's.
+Both suites would run with one host's settings. On RabbitMQ each suite's watchdog consumes from a
+queue that is named after its host, and no message is sent to that queue. On Redis each suite leaves
+a text of its own under that name, and finds the text of the other suite.
 """
 
 from __future__ import annotations
@@ -11,22 +11,25 @@ import secrets
 from collections.abc import Callable
 from typing import Any
 
-#: The prefix of the queue or key; the names of app and host follow: another app on this host, such
-#: as the quickstart, is no fault.
+#: The prefix of the name of the queue or key. The names of app and host follow: another app on this
+#: host, such as the quickstart, is no conflict.
 PREFIX = "warren.suite."
-#: Seconds for which another suite is seen before it is reported. On RabbitMQ it may be this suite's
-#: predecessor, which lost its power: its connection is dropped after two heartbeats. On Redis it
-#: may have looked once more before it ended.
+#: Seconds for which another suite must be seen before it is reported. It may be an earlier run of
+#: this suite: on RabbitMQ a run whose host lost its power, until the broker drops its connection
+#: after two missed heartbeats; on Redis a run that has looked once more just before its end.
 AT_LEAST = {"amqp": 180.0, "redis": 30.0}
-#: Seconds without an observation of the other suite after which it is gone.
+#: Seconds without a sign of the other suite after which it is gone.
 GONE = 130.0
-#: The most seconds between two looks over a connection to RabbitMQ: less than a heartbeat of
-#: Kind.MONITOR, because the looks are what RabbitMQ hears of it.
+#: The most seconds between two looks over a connection to RabbitMQ. That is less than a heartbeat
+#: of Kind.MONITOR, because RabbitMQ hears nothing but these looks.
 LONGEST_PAUSE = 50.0
 
 
 class NameConflict:
-    """What one watchdog knows of other suites of its name, which is APP.HOST."""
+    """What one watchdog knows of other suites with its name.
+
+    The name is APP.HOST.
+    """
 
     def __init__(self, name: str) -> None:
         self._name = f"{PREFIX}{name}"
@@ -35,9 +38,9 @@ class NameConflict:
         self._able = False
 
     def seen(self, connection: Any, begin: bool, now: float) -> bool:
-        """Return whether there is another suite of this name.
+        """Return whether there is another suite with this name.
 
-        begin: the connection is new. now: seconds. Raises the errors of the connection.
+        begin: whether the connection is new. now: seconds. Raises the errors of the connection.
         """
         kind = connection.transport.driver_type
         if kind not in AT_LEAST:
@@ -53,7 +56,7 @@ class NameConflict:
         if begin:
             self._able = self._consume(connection)
         if not self._able:
-            # This user may not consume: the answer is unknown, and RabbitMQ would log each attempt.
+            # This user may not consume, so the answer is unknown. RabbitMQ would log each attempt.
             return False
         channel = connection.channel()
         try:
@@ -66,7 +69,7 @@ class NameConflict:
 
     def _consume(self, connection: Any) -> bool:
         try:
-            # The channel stays open with the connection: a closed channel takes its consumer along.
+            # The channel stays open as long as the connection: its consumer ends with the channel.
             channel = connection.channel()
             channel.queue_declare(self._name, durable=False, auto_delete=True)
             channel.basic_consume(self._name, no_ack=True, callback=lambda message: None)
@@ -83,5 +86,5 @@ class NameConflict:
                 self._name, self._identity, ex=int(GONE), get=True
             )
         except ResponseError:
-            return False  # an older server, or a user without the right
+            return False  # an older server, or a user without this right
         return found is not None and found.decode(errors="replace") != self._identity

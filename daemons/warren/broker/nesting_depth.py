@@ -1,17 +1,19 @@
-"""The depth of lists and objects in content from other senders."""
+"""The depth of nested lists and objects in content from other senders."""
 
 from __future__ import annotations
 
 from typing import Any
 
-#: The most levels of headers, properties or body. Celery's callbacks take three for each link.
+#: The most levels of headers, properties or body. Celery's callbacks take three levels for each
+#: link.
 DEEPEST = 200
 
 
 def is_shallow(value: Any) -> bool:
-    """Return whether lists and objects in `value` lie at most DEEPEST levels deep. Never recursive.
+    """Return whether lists and objects in `value` are nested at most DEEPEST levels deep.
 
-    Such values are pickled, quoted and encoded later, each time with a recursion that has a limit.
+    Does not recurse. Values that pass are pickled, quoted and encoded later, and each of these
+    recurses with a limit.
     """
     level, depth = [value] if isinstance(value, dict | list | tuple) else [], 0
     while level:
@@ -26,9 +28,9 @@ def is_shallow(value: Any) -> bool:
 
 
 def may_be_deep(text: str | bytes) -> bool:
-    """Return whether JSON has enough brackets to be deeper.
+    """Return whether a JSON text has so many brackets that it may be nested too deeply.
 
-    The count is cheap, and most texts have few brackets.
+    Counting brackets is cheap, and most texts have few.
     """
     if isinstance(text, str):
         return text.count("[") + text.count("{") > DEEPEST

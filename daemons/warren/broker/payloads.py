@@ -1,6 +1,6 @@
 """Messages of Redis and of the embedded broker: JSON that any sender may have written.
 
-kombu reads its fields as they come, after the message was taken from its queue: a field that kombu
+kombu takes a message from its queue and then reads the fields without a check. A field that kombu
 cannot read ends the worker, and the message is lost.
 """
 
@@ -16,17 +16,23 @@ from warren.broker.incoming import REFUSED, IncomingMessage, Unreadable
 from warren.broker.message_size import SizeChecked
 from warren.broker.nesting_depth import DEEPEST, is_shallow, may_be_deep
 
-#: The most bytes of a message beside its body: headers and properties. RabbitMQ takes as many.
+#: The most bytes of headers and properties together. RabbitMQ accepts as many.
 _BESIDE = 256 * 1024
 
 
 def longest(most: int) -> int:
-    """Return the most bytes of a message whose body has at most `most` bytes: it is in base64."""
+    """Return the most bytes of a message whose body has at most `most` bytes.
+
+    The body is in base64, which makes it longer.
+    """
     return most * 4 // 3 + _BESIDE
 
 
 def read(content: bytes, most: int | None) -> dict[str, Any]:
-    """Return the message as kombu takes it, without its tag. Raises ValueError with the reason."""
+    """Return the message as kombu takes it, without its tag.
+
+    Raises ValueError with the reason.
+    """
     if most is not None and len(content) > longest(most):
         raise ValueError(
             f"expected a message of at most {most} bytes, found {len(content)} with its headers"
@@ -36,7 +42,7 @@ def read(content: bytes, most: int | None) -> dict[str, Any]:
     except RecursionError:
         raise ValueError(f"expected a message of at most {DEEPEST} levels, found more") from None
     except Exception as error:  # noqa: BLE001
-        # kombu's JSON makes dates, numbers and bytes, each with errors of its own.
+        # kombu's JSON makes dates, numbers and bytes, and each of them raises errors of its own.
         raise ValueError(
             f"expected a message, found {type(error).__name__}: {str(error)[:100]}"
         ) from None
@@ -45,7 +51,7 @@ def read(content: bytes, most: int | None) -> dict[str, Any]:
 
 
 def check(payload: Any, maybe_deep: bool = True) -> None:
-    """Raise ValueError, with the reason, for JSON that is no message."""
+    """Raise ValueError, with the reason, for JSON that is not a message."""
     if maybe_deep and not is_shallow(payload):
         raise ValueError(f"expected a message of at most {DEEPEST} levels, found more")
     if not isinstance(payload, dict) or not isinstance(
@@ -68,7 +74,10 @@ def check(payload: Any, maybe_deep: bool = True) -> None:
 
 
 def stand_in(reason: str, queue: str, content: bytes) -> dict[str, Any]:
-    """Return a message that is rejected for `reason`, in the place of one that cannot be read."""
+    """Return a message that takes the place of a message that cannot be read.
+
+    Its receiver rejects it, for `reason`.
+    """
     return {
         "body": content.decode("utf-8", "replace"),
         "headers": {REFUSED: reason},
@@ -77,15 +86,15 @@ def stand_in(reason: str, queue: str, content: bytes) -> dict[str, Any]:
 
 
 def new_tag() -> str:
-    """Return a delivery tag.
+    """Return a new delivery tag.
 
-    The tag in a message may belong to another message, which would be lost.
+    The tag that a message holds may be another message's tag: that message would be lost.
     """
     return secrets.token_hex(16)
 
 
 class Message(virtual.Message, IncomingMessage):
-    """kombu's message of a virtual transport, with Warren's limits."""
+    """kombu's message of a virtual transport, with the limits of Warren."""
 
 
 class BoundedChannel(SizeChecked):
@@ -95,15 +104,18 @@ class BoundedChannel(SizeChecked):
     connection: Any
 
     def __init__(self, connection: Any, **kwargs: Any) -> None:
-        #: The most bytes of a body. Kept here because a closed channel has no connection any more,
-        #: and may still be asked.
+        #: The most bytes of a body. The number is kept in the channel, because a closed channel has
+        #: no connection but may still be asked.
         self.largest_message: int | None = connection.client.transport_options.get(
             "largest_message"
         )
         super().__init__(connection, **kwargs)  # type: ignore[call-arg]
 
     def decode_body(self, body: Any, encoding: str | None = None) -> Any:
-        """Return the body as its sender gave it; where that fails, the body as it came, marked."""
+        """Return the decoded body.
+
+        A body that cannot be decoded is returned unchanged, and marked as Unreadable.
+        """
         try:
             return super().decode_body(body, encoding)  # type: ignore[misc]
         except ValueError:

@@ -8,7 +8,10 @@ from warren.errors import Unavailable
 
 
 class NotTaken(OperationalError, Unavailable):
-    """The broker did not take a message in time. `sent` says whether it may still take it."""
+    """The broker did not take a message in time.
+
+    sent: whether the broker may still take the message.
+    """
 
     def __init__(self, waited: float, blocked: bool, sent: bool) -> None:
         found = (
@@ -24,5 +27,6 @@ class NotTaken(OperationalError, Unavailable):
         self.waited, self.blocked, self.sent = waited, blocked, sent
 
     def __reduce__(self) -> tuple[type[NotTaken], tuple[float, bool, bool]]:
-        # From a pool child to its worker: a plain exception would be built again from its text.
+        # From a pool child to its worker: a plain exception would be made again from its text
+        # alone.
         return NotTaken, (self.waited, self.blocked, self.sent)

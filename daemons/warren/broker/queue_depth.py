@@ -1,4 +1,4 @@
-"""The number of messages that wait in a queue, of any broker."""
+"""The number of messages that wait in a queue of any broker."""
 
 from __future__ import annotations
 
@@ -15,10 +15,10 @@ from warren.errors import Unavailable
 
 
 def depths(app: Celery, queues: Iterable[str]) -> dict[str, int | None]:
-    """Return the messages ready in each queue; None for a queue that is not declared yet.
+    """Return the number of ready messages in each queue; None for a queue that is not declared yet.
 
     Raises Unavailable. The directories of the embedded broker are only read: a connection would
-    make them.
+    make missing directories.
     """
     if app.conf.broker_transport == "warren.broker.embedded.transport:Transport":
         return _depths_in(Path(app.conf.broker_transport_options["directory"]), queues)
@@ -39,12 +39,18 @@ def _depths_in(directory: Path, queues: Iterable[str]) -> dict[str, int | None]:
 
 
 def depths_over(connection: Any, queues: Iterable[str]) -> dict[str, int | None]:
-    """Return the same over an open kombu connection. Raises the errors of the connection."""
+    """Return the number of ready messages in each queue, over an open kombu connection.
+
+    The number is None for a queue that is not declared yet. Raises the errors of the connection.
+    """
     return {queue: found.messages for queue, found in seen_over(connection, queues).items()}
 
 
 class Seen(NamedTuple):
-    """What a broker says of a queue; None for what it does not say, and for an undeclared queue."""
+    """What a broker says of a queue.
+
+    A field is None if the broker does not say it. Both are None for a queue that is not declared.
+    """
 
     messages: int | None
     consumers: int | None = None
@@ -66,10 +72,10 @@ def seen_over(connection: Any, queues: Iterable[str]) -> dict[str, Seen]:
                     int(declared.consumer_count) if kind == "amqp" else None,
                 )
             except connection.channel_errors:
-                # Redis has no key for an empty queue, so it looks like a queue that was never
-                # declared.
+                # Redis has no key for an empty queue, so an empty queue looks like a queue that was
+                # never declared.
                 found[queue] = Seen(0 if kind == "redis" else None)
-                # RabbitMQ closes the channel on which a missing queue was asked for.
+                # RabbitMQ closes a channel over which a missing queue was asked for.
                 channel.close()
                 channel = connection.channel()
         return found

@@ -1,4 +1,4 @@
-"""The names of queues and exchanges that senders, workers and questions to a broker share."""
+"""The names of queues and exchanges that senders, workers and looks at a broker share."""
 
 from __future__ import annotations
 
@@ -6,16 +6,16 @@ import re
 
 from warren.config import Settings
 
-#: One topic exchange for all tasks: native delayed delivery on RabbitMQ needs a topic exchange, and
-#: a binding key may hold wildcards.
+#: One topic exchange for all tasks: native delayed delivery of RabbitMQ needs a topic exchange, and
+#: a binding key may then hold wildcards.
 EXCHANGE = "warren"
-#: The queue of the messages that no worker can run; the embedded broker has a directory instead.
+#: The queue of messages that no worker can run. The embedded broker has a directory instead.
 REJECTED = "warren.rejected"
-#: The key in a message's delivery_info with the queue that it was taken from. Its routing key does
-#: not show the queue: it may be the key of a delay, several queues may be bound for it, and a
-#: message that was returned came by the queue's name.
+#: The key in a message's delivery_info with the queue that the message was taken from. The routing
+#: key does not tell the queue: it may be the key of a delay, several queues may be bound for it,
+#: and a message that was returned came by the queue's name.
 SOURCE = "queue"
-#: 28 bits of a delay in seconds, each a word of the key.
+#: The 28 bits of a delay in seconds. Each bit is a word of the key.
 _DELAY = re.compile(r"^(?:[01]\.){28}")
 
 
@@ -27,7 +27,7 @@ def are_quorum(settings: Settings) -> bool:
 def beat_names(app: str) -> tuple[str, str]:
     """Return the names under which the broker keeps the beats' leadership and last ticks.
 
-    There is one of each for an app, however many hosts it has.
+    All hosts of an app share these two names.
     """
     return f"{app}.beat.leader", f"{app}.beat.ticks"
 
@@ -35,6 +35,6 @@ def beat_names(app: str) -> tuple[str, str]:
 def without_delay(routing_key: str) -> str:
     """Return the key as its sender chose it.
 
-    Delayed delivery puts the delay before the key, bit by bit.
+    Delayed delivery puts the bits of the delay before the key.
     """
     return _DELAY.sub("", routing_key)

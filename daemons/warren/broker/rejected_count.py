@@ -25,7 +25,7 @@ def rejected_over(connection: Any, state_dir: Path) -> int:
 def rejected_here(state_dir: Path, broker: Path | None = None) -> int:
     """Return the number of dead letters of the embedded broker, by its directories alone.
 
-    broker: its directory; by default that of the state directory.
+    broker: the broker's directory; by default the directory of that name in the state directory.
     """
     directory = (broker or state_dir / "broker") / "rejected"
     return len(names_in(state_dir / "rejected")) + sum(
@@ -34,9 +34,9 @@ def rejected_here(state_dir: Path, broker: Path | None = None) -> int:
 
 
 def names_in(directory: Path) -> list[str]:
-    """Return the names in a directory except hidden ones.
+    """Return the names in a directory except hidden names.
 
-    There are none where it cannot be listed: a task may have closed it.
+    Returns no names when the directory cannot be listed: a task may have closed it.
     """
     try:
         return [name for name in os.listdir(directory) if not name.startswith(".")]

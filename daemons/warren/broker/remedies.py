@@ -4,21 +4,23 @@ from __future__ import annotations
 
 import re
 
-#: The beginning of the message about a broker that does not answer.
+#: The beginning of an error that says that a broker does not answer.
 AWAY = "the broker does not answer: "
-#: Not the broker's text: a file or directory of this host, such as the directory of dead letters
-#: while RabbitMQ takes none.
+#: Not the broker's text: it names a file or directory of this host, such as the directory of dead
+#: letters while RabbitMQ takes none.
 _OWN_FILE = r"permission denied: '(?P<path>/[^']+)'"
 _START = "start the broker, free its disk, or correct [broker] url"
 _RESET = "rabbitmqctl change_password USER"
-_LOGIN = f"correct user and password in [broker] url, or set the one at the broker with {_RESET}"
-#: The end of RabbitMQ's text about a user without a right.
+_LOGIN = (
+    f"correct user and password in [broker] url, or set the password at the broker with {_RESET}"
+)
+#: The end of RabbitMQ's text about a user who lacks a right.
 _REFUSED = r"refused for user '(?P<user>[^']+)'"
-#: Texts of RabbitMQ and Redis with their remedies. Names in the text appear in the remedy.
+#: Texts of RabbitMQ and Redis, with their remedies. A remedy repeats the names in the text.
 _KNOWN = (
     (
         r"vhost ['\"]?(?P<vhost>[^'\" ]+)['\"]? not found",
-        "make it: rabbitmqctl add_vhost {vhost}; or correct the end of [broker] url",
+        "make the virtual host: rabbitmqctl add_vhost {vhost}; or correct the end of [broker] url",
     ),
     (
         r"access to vhost '(?P<vhost>[^']+)' refused for user '(?P<user>[^']+)'",
@@ -78,9 +80,10 @@ def remedy(text: str) -> str:
 
 
 def beginning(text: str) -> str:
-    """Return the beginning of a line about an error with this text: who has failed.
+    """Return the beginning of a line about an error with this text. The beginning says who has
+    failed.
 
-    Only a broker that does not answer must be started.
+    Only a broker that does not answer has to be started.
     """
     if re.search(_OWN_FILE, text, re.IGNORECASE):
         return "a file of this host is closed to the suite: "

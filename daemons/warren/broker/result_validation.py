@@ -1,8 +1,8 @@
-"""Results, checked as they are read: the server may hold anything in the place of a result.
+"""Results, checked when they are read: the server may hold anything in the place of a result.
 
-Celery takes the fields of a result as they come. A field that it cannot read raises any kind of
-error, and an exception in a result is made of any class that is loaded: also of a class that ends
-the process of the caller who asks for the result.
+Celery reads the fields of a result without a check. A field that Celery cannot read raises any kind
+of error. And Celery makes the exception in a result from any class that is loaded, even from a
+class that ends the process of the caller who asks for the result.
 """
 
 from __future__ import annotations
@@ -21,27 +21,27 @@ from warren.broker.nesting_depth import is_shallow
 from warren.logs.formatter import safe_text
 from warren.logs.line_limit import cut
 
-#: The most bytes of a result: as many as Redis keeps under one key.
+#: The most bytes of a result. Redis keeps as many under one key.
 LARGEST = 512 * 2**20
-#: The most characters of a reason.
+#: The most characters of the reason why a result cannot be read.
 _LONGEST = 300
 #: The most characters of an exception's arguments in a result.
 _EXCEPTION = 64_000
 
 
 class UnreadableResult(BackendError):
-    """The content in the place of a task's result is no result.
+    """The content in the place of a task's result is not a result.
 
     The worker's log says how the task has ended.
     """
 
 
 class TooLargeResult(EncodeError):
-    """A result that is too large to keep: its task has failed."""
+    """The result is too large to keep, so its task has failed."""
 
 
 class Checked:
-    """The checks that Warren's result backends share."""
+    """The checks that all result backends of Warren share."""
 
     app: Any
 
@@ -52,11 +52,13 @@ class Checked:
                 payload, self.app.conf.broker_transport_options.get("largest_message")
             )
             return super().decode(payload)  # type: ignore[misc]
-        except Exception as error:  # noqa: BLE001  whatever a decoder meets in foreign bytes
+        except Exception as error:  # noqa: BLE001  a decoder may raise any error for foreign bytes
             raise unreadable(error) from None
 
     def meta_from_decoded(self, meta: Any) -> dict[str, Any]:
-        """Read the fields as Celery does. Raises UnreadableResult for what has no such fields."""
+        """Read the fields as Celery does. Raises UnreadableResult when the fields are not a
+        result's.
+        """
         try:
             _check(meta)
             for child in meta.get("children") or ():
@@ -65,13 +67,13 @@ class Checked:
         except UnreadableResult:
             raise
         except Exception as error:  # noqa: BLE001
-            # Any error: the sender of a result chooses the class of the exception in it.
+            # Any error: the sender of a result chooses the class of its exception.
             raise unreadable(error) from None
 
     def exception_to_python(self, exc: Any) -> Any:
-        """Convert as Celery does, except for exceptions that would end the caller's process.
+        """Convert as Celery does, except for an exception that would end the caller's process.
 
-        Those are SystemExit and KeyboardInterrupt, for example.
+        SystemExit and KeyboardInterrupt are such exceptions.
         """
         made = super().exception_to_python(exc)  # type: ignore[misc]
         if made is None or isinstance(made, Exception):
@@ -81,9 +83,9 @@ class Checked:
     def _get_result_meta(
         self, result: Any, state: str, traceback: Any, request: Any, **options: Any
     ) -> dict[str, Any]:
-        """Return what Celery does, but cut the text of an exception.
+        """Return what Celery returns, but with the text of an exception cut.
 
-        It may hold all that its task has read.
+        The text may hold everything that the task has read.
         """
         meta: dict[str, Any] = super()._get_result_meta(  # type: ignore[misc]
             result, state, traceback, request, **options
@@ -103,9 +105,9 @@ class Checked:
 
 
 class CheckedKeys(Checked):
-    """The same checks for backends that keep each result under a key."""
+    """The same checks, for backends that keep each result under a key of its own."""
 
-    #: Called with the error that keeps this process from storing a result, or with None when a
+    #: Called with the error that keeps this process from storing a result, or with None after a
     #: result was stored.
     waiting: ClassVar[Callable[[BaseException | None], None]] = staticmethod(lambda error: None)
 
@@ -117,7 +119,7 @@ class CheckedKeys(Checked):
     def _store_result(self, task_id: str, *arguments: Any, **options: Any) -> Any:
         """Store as Celery does.
 
-        Celery reads the stored content first. Content that is no result is replaced.
+        Celery reads the old content first. Old content that is not a result is removed.
         """
         try:
             return super()._store_result(task_id, *arguments, **options)  # type: ignore[misc]
@@ -128,7 +130,7 @@ class CheckedKeys(Checked):
     def _get_task_meta_for(self, task_id: str) -> dict[str, Any]:
         try:
             meta: dict[str, Any] = super()._get_task_meta_for(task_id)  # type: ignore[misc]
-            # The caller would never get the result that it asked for.
+            # The caller would wait for ever for the result of its task.
             if meta.get("task_id", task_id) != task_id:
                 raise UnreadableResult("expected the result of this task, found another's")
         except UnreadableResult as error:
@@ -137,7 +139,7 @@ class CheckedKeys(Checked):
 
 
 def _bounded(arguments: Any) -> Any:
-    """Return the arguments of an exception, or the beginning of their text where it is long."""
+    """Return the arguments of an exception; if they are long, only the beginning of their text."""
     shown = repr(arguments)
     return (
         arguments
@@ -154,9 +156,9 @@ def check_size(content: str | bytes) -> None:
 
 
 def failed(task_id: str, error: UnreadableResult) -> dict[str, Any]:
-    """Return the failure that stands for the result of a task, which cannot be read.
+    """Return a failure in the place of a task's result, because the result cannot be read.
 
-    A caller that waits for the result gets its error.
+    A caller that waits for the result gets this failure's error.
     """
     raised = UnreadableResult(f"the result of {task_id} cannot be read: {error}")
     return {
@@ -192,7 +194,7 @@ def _check(meta: Any) -> None:
 
 
 def _unpacked(payload: Any, most: int | None) -> Any:
-    """Return the payload uncompressed, up to the limit of a message. Raises ValueError."""
+    """Return the payload uncompressed, up to the size limit of a message. Raises ValueError."""
     content = payload.tobytes() if isinstance(payload, memoryview) else payload
     if (
         most is None
@@ -205,5 +207,8 @@ def _unpacked(payload: Any, most: int | None) -> Any:
 
 
 def unreadable(error: Exception) -> UnreadableResult:
-    """Return the error for a result that a reader cannot read; never with the whole content."""
+    """Return the error for a result that a reader cannot read.
+
+    The error never holds the whole content.
+    """
     return UnreadableResult(safe_text(error)[:_LONGEST])

@@ -1,8 +1,8 @@
-"""Times in message headers (`eta`, `expires`): one parser, whose result the gate and Celery use.
+"""Times in message headers (`eta`, `expires`): one parser for the gate and Celery.
 
-Celery reads these texts with dateutil, and the gate once read them with `datetime.fromisoformat`;
-about 1,800 kinds of text had two meanings. So only RFC 3339 passes, and a text that passes is
-written back in one form that every parser reads alike.
+Celery reads these texts with dateutil, and the gate once read them with `datetime.fromisoformat`.
+About 1,800 kinds of text had two meanings. So only RFC 3339 is accepted, and an accepted text is
+replaced by one form that every parser reads alike.
 """
 
 from __future__ import annotations
@@ -16,12 +16,12 @@ _MOMENT = re.compile(
     re.ASCII,
 )
 
-#: What is expected where a text is no time.
+#: What an error says it expected in the place of a text that is not a time.
 EXPECTED = "a moment such as 2030-01-31T12:00:00+00:00 (RFC 3339)"
 
 
 def moment(text: str) -> datetime:
-    """Return the time in UTC; a text without an offset is UTC already, as in Celery.
+    """Return the time in UTC. A text without an offset is in UTC already, as in Celery.
 
     Raises ValueError.
     """
@@ -32,7 +32,7 @@ def moment(text: str) -> datetime:
     year, month, day, hour, minute, second = map(int, numbers)
     micros = int(fraction[:6].ljust(6, "0")) if fraction else 0
     try:
-        # The fields of a date and time are checked here: 24:00, 30 February and second 60 are
+        # The constructor checks the fields of date and time: 24:00, 30 February and second 60 are
         # refused.
         read = datetime(year, month, day, hour, minute, second, micros, UTC)
         if sign is None:

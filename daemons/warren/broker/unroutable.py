@@ -8,10 +8,10 @@ from warren.errors import Unavailable
 
 
 class NoRoute(OperationalError, ChannelError, Unavailable):
-    """A persistent message that no queue would get: its publisher gets this error.
+    """A persistent message would reach no queue: its publisher gets this error.
 
-    A broker would drop it. Transient messages (replies, events, remote control) and messages to a
-    fanout exchange may reach no queue.
+    The broker would drop the message. Transient messages (replies, events, remote control) and
+    messages to a fanout exchange may reach no queue.
     """
 
     def __init__(self, exchange: str, routing_key: str) -> None:
@@ -26,6 +26,6 @@ class NoRoute(OperationalError, ChannelError, Unavailable):
         return str(self.message)
 
     def __reduce__(self) -> tuple[type[NoRoute], tuple[str, str]]:
-        # From a pool child to its worker: a plain exception would be built again from its
-        # arguments.
+        # From a pool child to its worker: a plain exception would be made again from its arguments
+        # alone.
         return NoRoute, (self.exchange, self.key)

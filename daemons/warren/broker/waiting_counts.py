@@ -1,6 +1,7 @@
-"""The count of what waits beside the queues.
+"""The counts of what waits outside the queues.
 
-That is: messages due later, tasks that must be sent on, and keys of Redis that held garbage.
+They count messages that are due later, tasks that must be sent on, and keys of Redis that held
+garbage.
 """
 
 from __future__ import annotations
@@ -23,7 +24,10 @@ from warren.config import Settings
 
 
 class Waiting(NamedTuple):
-    """Numbers of messages, and of keys; `later` is None where the broker does not say it."""
+    """Numbers of messages and of keys.
+
+    later: None when the broker does not say the number.
+    """
 
     later: int | None = 0
     returning: int = 0
@@ -52,7 +56,7 @@ def waiting_here(state_dir: Path) -> Waiting:
 
 
 def returning_here(state_dir: Path) -> int:
-    """Return how many tasks for other workers are files of this host.
+    """Return the number of tasks for other workers that are kept as files of this host.
 
     They are sent when RabbitMQ takes messages again.
     """
@@ -60,7 +64,7 @@ def returning_here(state_dir: Path) -> int:
 
 
 def later_here(broker: Path) -> int:
-    """Return how many messages of the embedded broker are due later, by its directories alone."""
+    """Return how many messages of the embedded broker are due later, by its directories."""
     return _files(broker / "later", is_later)
 
 
@@ -71,7 +75,7 @@ def _files(directory: Path, counts: Callable[[str], bool]) -> int:
 
 
 def _of_rabbitmq(connection: Any, settings: Settings) -> int:
-    """Return the messages due later; ask only for existing queues.
+    """Return the number of messages that are due later. Only existing queues are asked for.
 
     RabbitMQ writes an error into its log for each missing queue.
     """
@@ -79,8 +83,8 @@ def _of_rabbitmq(connection: Any, settings: Settings) -> int:
     for name in [name for name, messages in found.items() if messages is None]:
         forget(settings.app.state_dir, name)
     if are_quorum(settings):
-        # Celery's own queues, in which Warren's senders leave messages. The first worker makes all
-        # of them.
+        # Celery's own queues for delays, into which Warren's senders put messages. The first worker
+        # makes all of them.
         first, *others = (level_name(level) for level in range(MAX_LEVEL + 1))
         delays = depths_over(connection, [first])
         found |= delays | (depths_over(connection, others) if delays[first] is not None else {})
@@ -96,7 +100,8 @@ def _of_redis(connection: Any, settings: Settings) -> Waiting:
             later = client.zcard(prefix + later_key(channel))
             return Waiting(later, 0, client.exists(*(f"{prefix}{ASIDE}{key}" for key in keys)))
     except ResponseError:
-        # Garbage in the place of the index, until a worker moves it; or a user who may not ask.
+        # There is garbage in the place of the index, until a worker moves it; or this user may not
+        # ask.
         return Waiting(None)
     finally:
         channel.close()
