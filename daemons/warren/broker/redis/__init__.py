@@ -1,1 +1,1 @@
-"""Redis as a broker: a message is taken in one step, and is bounded before anything reads it."""
+"""Redis as a broker: a message is taken in one step, and its size is checked before any use."""

@@ -9,15 +9,15 @@ from warren.broker.payloads import check
 
 #: The prefix of the key to which garbage is moved; the key in which it was found follows.
 ASIDE = "warren.rejected."
-#: The prefix of the key that wakes the workers that wait for a queue (wakeup_key.py); its name
-#: follows.
+#: The prefix of the key that wakes the workers that wait for a queue (wakeup_key.py). The queue's
+#: name follows.
 BELL = "warren.bell."
-#: The most bytes of a binding's key or queue. AMQP allows no more.
+#: The most bytes of a binding's key or queue. AMQP allows no more bytes.
 _LONGEST = 255
 
 
 class Entry(NamedTuple):
-    """A message that a worker has taken and not acknowledged, and the address for its requeue."""
+    """A message that a worker has taken and not acknowledged, with the address for its requeue."""
 
     message: dict[str, Any]
     exchange: str
@@ -25,14 +25,16 @@ class Entry(NamedTuple):
 
 
 def binding_of(member: bytes, separator: str, taken: frozenset[str]) -> Binding | None:
-    """Return the binding of a member of an exchange's set; None when the member is no binding.
+    """Return the binding of a member of an exchange's set; None when the member is not a binding.
 
-    The pattern in it is not used: any sender may have written it, and a regular expression may run
-    for ever. `taken` are keys that are no queues.
+    The pattern in the member is not used: any sender may have written it, and a regular expression
+    may run for ever.
+
+    taken: keys that are not queues.
     """
     try:
         key, _, queue = member.decode().split(separator)
-    except ValueError:  # no text, or not three parts
+    except ValueError:  # the member is not text, or has not three parts
         return None
     if not queue or len(key.encode()) > _LONGEST or len(queue.encode()) > _LONGEST:
         return None
@@ -40,14 +42,14 @@ def binding_of(member: bytes, separator: str, taken: frozenset[str]) -> Binding 
 
 
 def is_kept(queue: str, taken: frozenset[str]) -> bool:
-    """Return whether the name of a queue is a key in which something else is kept."""
+    """Return whether the name of a queue is the name of a key that has another use."""
     return queue in taken or queue.startswith(("_kombu.", ASIDE, BELL))
 
 
 def entry_of(value: Any) -> Entry:
     """Return the entry of the hash of unacknowledged messages.
 
-    Raises ValueError with the reason when the value is no entry.
+    Raises ValueError, with the reason, when the value is not an entry.
     """
     if not isinstance(value, list) or len(value) != 3:
         raise ValueError(

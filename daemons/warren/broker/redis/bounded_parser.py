@@ -1,9 +1,9 @@
 """The parser of Redis's answers, with a limit for each text.
 
-An item of a list may have 512 MB, and a worker takes it before it can refuse it. No command tells
-the size of an item before that: BRPOP takes it, in one step, from one of several lists. But the
-answer begins with its length. An answer beyond the limit is skipped, piece by piece, and only its
-beginning is kept. `parser_class` is a parameter of redis-py's connections.
+An item of a list may have 512 MB, and a worker has to take an item before it can refuse it. No
+command tells the size of the item first: BRPOP takes an item from one of several lists in one step.
+But the answer begins with the item's length. So an answer beyond the limit is skipped, piece by
+piece, and only its beginning is kept. `parser_class` is a parameter of redis-py's connections.
 """
 
 from __future__ import annotations
@@ -12,11 +12,11 @@ from typing import Any
 
 from redis.exceptions import ConnectionError as RedisConnectionError
 
-# redis-py 8 has them here; it does not document them.
+# redis-py 8 has these names here, and does not document them.
 try:
     from redis._parsers.resp3 import _RESP3Parser
     from redis._parsers.socket import SocketBuffer
-except ImportError:  # then only `proto-max-bulk-len` of the server, 512 MB, bounds an answer
+except ImportError:  # then only the server's `proto-max-bulk-len`, 512 MB, limits an answer
     _RESP3Parser = SocketBuffer = None  # type: ignore[assignment,misc]
 
 #: Bytes that are kept of a text beyond the limit.
@@ -26,7 +26,10 @@ _PIECE = 2**20
 
 
 class TooLong(bytes):
-    """The beginning of a text that is longer than the limit; `size` is its length in bytes."""
+    """The beginning of a text that is longer than the limit.
+
+    size: the bytes of the whole text.
+    """
 
     size = 0
 
@@ -41,11 +44,11 @@ class BoundedBuffer(SocketBuffer or object):  # type: ignore[misc]
         if self.limit is None or length <= self.limit:
             return super().read(length, *arguments, **options)  # type: ignore[no-any-return]
         try:
-            # The two bytes more are the end of the line.
+            # The two additional bytes are the end of the line.
             found = TooLong(self._skipped(length + 2, *arguments, **options))
         except Exception as error:
-            # Skipped bytes cannot be read again, as redis-py would try: the connection is useless
-            # now.
+            # Skipped bytes cannot be read again, which redis-py would try. The connection is
+            # useless now.
             raise RedisConnectionError(f"an answer of {length} bytes broke off: {error}") from error
         found.size = length
         return found
@@ -74,7 +77,7 @@ def bounded_parser(limit: int) -> type[Any] | None:
 
     class Parser(_RESP3Parser):
         def on_connect(self, connection: Any) -> None:
-            """Connect as redis-py does; use a bounded buffer."""
+            """Connect as redis-py does, with a bounded buffer."""
             super().on_connect(connection)  # type: ignore[no-untyped-call]
             assert self._sock is not None  # noqa: S101  the connection was just made
             self._buffer = BoundedBuffer(

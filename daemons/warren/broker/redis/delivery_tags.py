@@ -1,6 +1,7 @@
-"""The delivery tags of Redis: they say who took the message (`take.BOOT.PID.START.RANDOM.NUMBER`).
+"""The delivery tags of Redis. A tag says who took the message
+(`take.BOOT.PID.START.RANDOM.NUMBER`).
 
-The owner is in the tag, so that it needs no key and no command of its own. The messages of a dead
+The owner is in the tag, and so needs no key and no command of its own. The messages of a dead
 process are found by their tags alone.
 """
 
@@ -19,7 +20,10 @@ _numbers = itertools.count(1)
 
 
 def owner() -> str:
-    """Return the beginning of the tags of the calling process; made again after a fork."""
+    """Return the beginning of the tags of the calling process.
+
+    After a fork the child gets a new beginning.
+    """
     return f"{_PREFIX}{file_names.owner()}.{_random(os.getpid())}"
 
 
@@ -39,20 +43,26 @@ def owner_of(tag: str) -> str:
 
 
 def is_own(tag: str) -> bool:
-    """Return whether the calling process made the tag: it may have inherited it over a fork."""
+    """Return whether the calling process made the tag.
+
+    A process may have inherited a tag over a fork.
+    """
     return owner_of(tag) == owner()
 
 
 def tags_here() -> str:
-    """Return Redis's pattern for this host's tags since its boot, in this space of processes."""
+    """Return Redis's pattern for the tags of this host since its boot.
+
+    The pattern is for one space of process numbers (a container has its own).
+    """
     return f"{_PREFIX}{file_names.boot_name()}.*"
 
 
 def is_dead(owner: str) -> bool:
     """Return whether the process of this owner of tags has ended.
 
-    False for a process that cannot be judged here: of another host, another boot, another
-    container.
+    Returns False for a process that cannot be judged here: a process of another host, another boot
+    or another container.
     """
     process, _, _ = owner.removeprefix(_PREFIX).rpartition(".")
     boot, *numbers = process.split(".")
@@ -66,7 +76,7 @@ def is_dead(owner: str) -> bool:
 
 
 def newest_first(found: Iterable[tuple[str, float]]) -> list[str]:
-    """Return the tags of these pairs (tag, time of the take), the last taken first."""
+    """Return the tags of these pairs (tag, time of the take), the tag of the last take first."""
     return [
         tag for tag, _ in sorted(found, key=lambda pair: (pair[1], _number(pair[0])), reverse=True)
     ]

@@ -1,9 +1,10 @@
 """The move of garbage out of the keys in which kombu keeps bindings and messages.
 
-Any client that may write to the database can put content there that is no binding and no message.
-kombu reads these keys for each message that is sent, taken or requeued, and content that it cannot
-read fails every sender, or ends every worker. So garbage is moved, unchanged, to
-`warren.rejected.KEY`, in one step on the server: one process moves it, and that process logs it.
+Any client that may write to the database can put content there that is neither a binding nor a
+message. kombu reads these keys for each message that is sent, taken or requeued. Content that kombu
+cannot read raises an error in every sender, or ends every worker. So garbage is moved, unchanged,
+to `warren.rejected.KEY`, in one step on the server. Exactly one process moves it, and logs the
+move.
 """
 
 from __future__ import annotations
@@ -25,7 +26,7 @@ if not value then return 0 end
 redis.call('HSET', KEYS[2], ARGV[1], value)
 return redis.call('HDEL', KEYS[1], ARGV[1])
 """
-#: The result of a script that this user may not run: 0, as if it had moved nothing.
+#: The result when this user may not run the script: 0, as if the script had moved nothing.
 _NOT_ALLOWED = 0
 #: The most members of a set that one command moves.
 _AT_ONCE = 500
@@ -48,7 +49,9 @@ class KeyCleanup:
     def again(
         self, types: Mapping[str, str], do: Callable[..., Any], *arguments: Any, **options: Any
     ) -> Any:
-        """Call `do`; call it again when one of these keys was of another type and was moved."""
+        """Call `do`, and call it a second time if one of these keys was of another type and was
+        moved.
+        """
         try:
             return do(*arguments, **options)
         except ResponseError as error:
@@ -59,9 +62,9 @@ class KeyCleanup:
     def refuse_types(self, error: Exception, types: Mapping[str, str]) -> bool:
         """Move each of these keys that has another type, after Redis has refused a command for it.
 
-        Returns whether the command is worth another attempt: every key is of its type now. Another
-        process may have been first. False for another error, and for a user who may not move the
-        keys.
+        Returns whether the command is worth another attempt: every key now has its type, perhaps
+        because another process has moved the wrong key. Returns False for another error, and for a
+        user who may not move the keys.
         """
         if "WRONGTYPE" not in str(error):  # the text of a pipeline begins with its command
             return False
@@ -84,7 +87,7 @@ class KeyCleanup:
         return True
 
     def refuse_members(self, key: str, members: list[bytes]) -> None:
-        """Move members of an exchange's set that are no bindings."""
+        """Move members of an exchange's set that are not bindings."""
         moved = 0
         for start in range(0, len(members), _AT_ONCE):
             moved += self._run(_MEMBERS, [key, ASIDE + key], *members[start : start + _AT_ONCE])
@@ -97,7 +100,7 @@ class KeyCleanup:
             )
 
     def refuse_field(self, key: str, index: str, field: bytes, reason: str) -> None:
-        """Move an entry out of the hash of unacknowledged messages that is no such message."""
+        """Move an entry that is not an unacknowledged message out of the hash of these messages."""
         if self._run(_FIELD, [key, ASIDE + key, index], field):
             tell(
                 key,
@@ -109,7 +112,7 @@ class KeyCleanup:
         try:
             return self._eval(script, keys, *arguments)
         except ResponseError:
-            # This user may not, or Redis takes no writes: the command that failed says so.
+            # This user may not do that, or Redis takes no writes. The error of the command says so.
             return _NOT_ALLOWED
 
     def _eval(self, script: str, keys: Iterable[str], *arguments: Any) -> Any:

@@ -1,9 +1,9 @@
-"""The check that the installed kombu is the release on which Warren's Redis transport is built.
+"""The check that the installed kombu is the release for which Warren's Redis transport is written.
 
-Warren puts its own request for a message in the place of kombu's BRPOP, between kombu's poller and
-kombu's consumers. None of these names is documented. With a kombu that has moved one of them a
-worker would take nothing, or take as kombu does and lose its messages when it dies: so such a kombu
-is refused, with the release to install.
+Warren replaces kombu's BRPOP by its own request for a message, between kombu's poller and kombu's
+consumers. None of these names is documented. With a kombu that has moved one of the names, a worker
+would take no messages, or would take them as kombu does and lose them when it dies. So such a kombu
+is refused, and the error names the release to install.
 """
 
 from __future__ import annotations
@@ -13,7 +13,7 @@ from typing import Any
 import kombu
 from kombu.transport import redis
 
-#: The release whose transport was read.
+#: The release whose transport was read when Warren's transport was written.
 KNOWN = (5, 7)
 _REQUEST = (
     "_brpop_start",
@@ -45,7 +45,7 @@ _NEEDED: tuple[tuple[Any, tuple[str, ...]], ...] = (
 
 
 def check() -> None:
-    """Raise RuntimeError for another kombu than KNOWN."""
+    """Raise RuntimeError for any kombu but KNOWN."""
     missing = [
         f"{owner.__name__}.{name}"
         for owner, names in _NEEDED
@@ -55,4 +55,6 @@ def check() -> None:
     if tuple(kombu.VERSION[:2]) != KNOWN or missing:
         found = f"kombu {kombu.__version__}" + (f" without {', '.join(missing)}" if missing else "")
         known = ".".join(map(str, KNOWN))
-        raise RuntimeError(f"expected kombu {known} for redis://, found {found}; install that one")
+        raise RuntimeError(
+            f"expected kombu {known} for redis://, found {found}; install kombu {known}"
+        )

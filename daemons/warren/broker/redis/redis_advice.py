@@ -1,6 +1,6 @@
-"""What is wrong with a Redis as the broker of a suite, and the remedy of each.
+"""What is wrong with a Redis as the broker of a suite, and the remedy of each problem.
 
-`look` asks Redis; `advice` is pure. Nothing is changed: Redis belongs to its own configuration.
+`look` asks Redis; `advice` is pure. Nothing is changed, because Redis has its own configuration.
 """
 
 from __future__ import annotations
@@ -20,7 +20,7 @@ from warren.system.printable import one_line
 
 @dataclass(frozen=True)
 class RedisState:
-    """What Redis said; None for what it does not tell this user."""
+    """What Redis has answered; None for what Redis does not tell this user."""
 
     version: str
     user: str | None
@@ -33,7 +33,7 @@ class RedisState:
 
 
 def look(url: str) -> RedisState:
-    """Return the state of the first Redis of the URLs that answers. Raises Unavailable."""
+    """Return the state of the first Redis among the URLs that answers. Raises Unavailable."""
     failure: Exception | None = None
     for each in url.split(";"):
         client = Redis.from_url(each, **ON_REDIS[Kind.MONITOR].sockets())
@@ -61,7 +61,7 @@ def _state(client: Redis, has_password: bool) -> RedisState:
 
 
 def _text(client: Redis, *command: str) -> str | None:
-    """Return the last string of the answer; None where this user may not ask."""
+    """Return the last string of the answer; None when this user may not ask."""
     try:
         said = client.execute_command(*command)  # type: ignore[no-untyped-call]
     except ResponseError:  # NOPERM, or a Redis that has renamed the command
@@ -74,7 +74,7 @@ def _text(client: Redis, *command: str) -> str | None:
 
 
 def advice(state: RedisState) -> Iterator[str]:
-    """Yield what a person has to change, each with its remedy."""
+    """Yield what an operator has to change, each problem with its remedy."""
     if not state.has_password:
         yield (
             "Redis takes commands without a password: everybody who reaches it may run tasks; make "

@@ -15,7 +15,7 @@ from warren.logs.setup import logger
 
 
 class ResultConsumer(redis.ResultConsumer):
-    """Celery's reader of announced results, which survives an announcement that is no result."""
+    """Celery's reader of announced results, which survives an announcement that is not a result."""
 
     def __init__(self, *arguments: Any, **options: Any) -> None:
         super().__init__(*arguments, **options)
@@ -24,8 +24,8 @@ class ResultConsumer(redis.ResultConsumer):
     def _announced(self, payload: Any) -> dict[str, Any]:
         """Return the announced result.
 
-        For an announcement that is no result, return one that changes nothing: the result itself is
-        stored under its key.
+        For an announcement that is not a result, returns a result that changes nothing: the result
+        itself is stored under its key.
         """
         try:
             meta: dict[str, Any] = self.backend.decode_result(payload)
@@ -35,14 +35,14 @@ class ResultConsumer(redis.ResultConsumer):
             logger().error(
                 Event.RESULT_UNREADABLE,
                 reason=str(error),
-                consequence="the announcement is passed over",
+                consequence="the announcement is ignored",
             )
             return {"status": PENDING, "result": None, "task_id": ""}
         return meta
 
 
 class Backend(CheckedKeys, redis.RedisBackend):
-    """Celery's Redis backend with checked results."""
+    """Celery's Redis backend, with checked results."""
 
     ResultConsumer = ResultConsumer
 
@@ -57,7 +57,7 @@ class Backend(CheckedKeys, redis.RedisBackend):
             if "WRONGTYPE" not in str(error):
                 raise
             raise UnreadableResult(
-                "expected a text under its key, found another type of key"
+                "expected a key that holds a text, found another type of key"
             ) from None
 
     def set(self, key: Any, value: Any, **options: Any) -> Any:
@@ -68,9 +68,10 @@ class Backend(CheckedKeys, redis.RedisBackend):
         return stored
 
     def exception_safe_to_retry(self, exc: Exception) -> bool:
-        """Return whether the backend may try to store again: also while Redis takes no writes.
+        """Return whether the backend may try to store a result again after this error.
 
-        Celery asks this where `always_retry` is set. A task that has run must not fail because of
-        that: its message is unacknowledged until its result is stored.
+        That is also so while Redis takes no writes. Celery asks this when `always_retry` is set. A
+        task that has run must not fail because of Redis: its message stays unacknowledged until its
+        result is stored.
         """
         return is_refused_write(exc) or bool(super().exception_safe_to_retry(exc))

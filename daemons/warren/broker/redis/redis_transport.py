@@ -1,9 +1,9 @@
-"""The transport of Redis: it takes messages in one step, and expects any content on a list.
+"""The transport of Redis: it takes a message in one step, and expects any content on a list.
 
-See take_script.py. kombu takes a message from its list, notes it later, and only then reads it. A
-message that kombu cannot read ends the worker, and is lost. Here such a message arrives as a
-message that is rejected, with a line in the log. Garbage in the keys in which kombu keeps bindings
-and messages is moved out of the way (key_cleanup.py).
+take_script.py explains the take. kombu takes a message from its list, notes the message later, and
+reads it only then. A message that kombu cannot read ends the worker, and is lost. In this transport
+such a message arrives as a message that is rejected, with a line in the log. Garbage in the keys in
+which kombu keeps bindings and messages is moved away (key_cleanup.py).
 """
 
 from __future__ import annotations
@@ -35,7 +35,9 @@ _PERSISTENT = 2
 
 
 class Channel(BoundedChannel, TakingChannel):
-    """kombu's channel with checked messages, which knows a message's queues before it is sent."""
+    """kombu's channel with checked messages. It knows the queues of a message before the message is
+    sent.
+    """
 
     QoS = QoS
 
@@ -47,7 +49,7 @@ class Channel(BoundedChannel, TakingChannel):
         found: dict[str, Any] = super()._connparams(asynchronous)
         if self.largest_message is not None:
             # A take comes over the asynchronous connection. The other connection reads the notes of
-            # messages, which are longer.
+            # messages, which are longer than the messages.
             parser = bounded_parser(longest(self.largest_message) * (1 if asynchronous else LONGER))
             found |= {"parser_class": parser} if parser else {}
         return found
@@ -57,7 +59,7 @@ class Channel(BoundedChannel, TakingChannel):
     def basic_publish(self, message: Any, exchange: str, routing_key: str, **kwargs: Any) -> Any:
         """Publish as kombu does.
 
-        Raises NoRoute for a task that no queue would get: kombu drops it.
+        Raises NoRoute for a task that no queue would get. kombu would drop such a task.
         """
         if (
             exchange == EXCHANGE
@@ -76,7 +78,7 @@ class Channel(BoundedChannel, TakingChannel):
     def _lookup(self, exchange: str, routing_key: str, default: str | None = None) -> list[str]:
         """Return the queues that a message reaches.
 
-        kombu would run the regular expressions in the table.
+        kombu's own method would run the regular expressions in the table.
         """
         if not exchange:
             return [routing_key]
@@ -86,9 +88,9 @@ class Channel(BoundedChannel, TakingChannel):
         )
 
     def get_table(self, exchange: str) -> list[tuple[str, Any, str]]:
-        """Return the bindings of the exchange, as kombu has them.
+        """Return the bindings of the exchange, in kombu's form.
 
-        Members that are no bindings are moved out of the way.
+        Members that are not bindings are moved away.
         """
         key = self.keyprefix_queue % exchange
 
@@ -114,9 +116,10 @@ class Channel(BoundedChannel, TakingChannel):
         ]
 
     def lists_for(self, entry: Entry) -> list[tuple[str, str]]:
-        """Return the lists to which an unacknowledged message is requeued: key and queue of each.
+        """Return the lists to which an unacknowledged message is requeued: each list's key and its
+        queue.
 
-        Garbage has none.
+        An entry that is garbage has no lists.
         """
         priority = self._get_message_priority(entry.message, reverse=False)
         queues = self._lookup(entry.exchange, entry.routing_key)
@@ -130,7 +133,8 @@ class Channel(BoundedChannel, TakingChannel):
     def _is_list(self, key: str) -> bool:
         """Return whether messages can be put into the key.
 
-        The script would find out too late for the lists before this one.
+        The requeue script would notice a wrong key only after it has put the message into the lists
+        before it.
         """
         with self.conn_or_acquire() as client:
             kind = client.execute_command("TYPE", self.global_keyprefix + key)
@@ -140,15 +144,15 @@ class Channel(BoundedChannel, TakingChannel):
 
     @property
     def _taken(self) -> frozenset[str]:
-        """The keys that are no queues."""
+        """Return the keys that are not queues."""
         return frozenset(
             (self.unacked_key, self.unacked_index_key, self.unacked_mutex_key, later_key(self))
         )
 
     def _bind_again(self, exchange: str) -> None:
-        """Write the bindings that this connection has declared once more.
+        """Write the bindings that this connection has declared a second time.
 
-        Another client has removed them, or put another key in their place.
+        Another client has removed the bindings, or has put another key in their place.
         """
         for queue, bound_to, routing_key in list(self.state.bindings):
             if bound_to == exchange:
@@ -183,10 +187,11 @@ class Channel(BoundedChannel, TakingChannel):
         self.keys.again(types, super()._refresh_bindings, queues)
 
     def _put(self, queue: str, message: Any, **kwargs: Any) -> None:
-        # A dead letter may have an ETA, too: it is kept for operators, and comes at once.
+        # A dead letter may also have an ETA. It is kept for operators, so it comes at once.
         until = None if queue == REJECTED else comes_at(message)
         if until is not None:
-            # Noted as if a worker had taken it and postponed it: no worker sees it before its time.
+            # The note is made as if a worker had taken and postponed the message: no worker sees
+            # the message before its time.
             self.qos.note_later(message, queue, until)
             return
         types = {} if is_kept(queue, self._taken) else self.list_keys([queue])
@@ -198,8 +203,8 @@ class Channel(BoundedChannel, TakingChannel):
         with self.conn_or_acquire() as client:
             push(client, key, dumps(message), queue)
 
-    # kombu counts in a transaction. This does not: without memory Redis refuses a transaction, and
-    # a full queue would look empty.
+    # kombu counts in a transaction. This method does not: a Redis without memory refuses a
+    # transaction, and a full queue would look empty.
 
     def _size(self, queue: str) -> int:
         with self.conn_or_acquire() as client, client.pipeline(transaction=False) as pipe:
@@ -215,7 +220,7 @@ class Channel(BoundedChannel, TakingChannel):
         return {**dict.fromkeys(sets, "set"), self.keyprefix_binding_deadlines: "zset"}
 
     def kept_keys(self, queues: list[str]) -> list[str]:
-        """Return the keys of these queues, their bindings and their taken messages."""
+        """Return the keys of these queues, of their bindings and of their taken messages."""
         return [
             *self._binding_keys(EXCHANGE),
             *self.list_keys(queues),
@@ -226,7 +231,7 @@ class Channel(BoundedChannel, TakingChannel):
     # -- delayed messages --------------------------------------------------------------------------
 
     def postpone(self, message: Any, until: float) -> bool:
-        """Let the message come again at `until` (seconds, wall clock)."""
+        """Let the message come again at `until` (seconds since the epoch)."""
         self.qos.postpone(message.delivery_tag, until)
         return True
 
@@ -239,7 +244,7 @@ class Channel(BoundedChannel, TakingChannel):
     def _receive_one(self, c: Any) -> Any:
         """Receive as kombu does, and skip a message that is nested too deeply for JSON.
 
-        kombu only skips what is no JSON.
+        kombu itself skips only content that is not JSON.
         """
         try:
             return super()._receive_one(c)
@@ -258,7 +263,7 @@ class Channel(BoundedChannel, TakingChannel):
 
     @staticmethod
     def _log_skipped(reason: str) -> None:
-        # Remote control: a message without a queue from which it could be rejected.
+        # Remote control: the message has no queue from which it could be rejected.
         logger().error(Event.MESSAGE_REJECTED, reason=reason)
 
 
@@ -270,8 +275,8 @@ class Transport(redis.Transport):
     def __init__(self, *args: Any, **kwargs: Any) -> None:
         super().__init__(*args, **kwargs)
         self.brpop_timeout: float = min(self.brpop_timeout, LONGEST)
-        # kombu would sleep for as long after each answer that is no message, and the end of a wait
-        # is such an answer.
+        # kombu would sleep for so long after each answer that holds no message, and the end of a
+        # wait is such an answer.
         self.polling_interval = None
 
 

@@ -21,10 +21,10 @@ from warren.broker.rejection_limits import MOST, MOST_BYTES, tell
 from warren.logs.events import Event
 from warren.logs.setup import logger
 
-#: The most messages that one look requeues: the main loop waits for it.
+#: The most messages that one look requeues: the main loop waits for the look.
 _AT_ONCE = 300
-#: How many times longer an entry may be than the message on its list: JSON writes each character
-#: that is not ASCII as six characters for two.
+#: How many times longer an entry may be than the message on its list. JSON writes a character that
+#: is not ASCII, which has two bytes, as six characters.
 LONGER = 3
 
 
@@ -34,13 +34,12 @@ def later_key(channel: Any) -> str:
 
 
 class QoS(redis.QoS):
-    """kombu's QoS, which notes for each unacknowledged message the queue that it came from.
+    """kombu's QoS, with a note for each unacknowledged message of the queue that it came from.
 
-    The queue stands in the place of exchange and routing key.
-
-    kombu requeues a message by exchange and routing key: to every queue that is bound for them, so
-    that a message of one queue comes back in two. The message itself keeps both: its next receiver
-    finds them in it.
+    The name of this queue replaces exchange and routing key. kombu requeues a message by exchange
+    and routing key, to every queue that is bound for these: a message of one queue would come back
+    in two queues. The message itself keeps exchange and routing key, so its next receiver finds
+    them.
     """
 
     def append(self, message: Any, delivery_tag: str) -> None:
@@ -49,8 +48,8 @@ class QoS(redis.QoS):
         kombu reads exchange and routing key from the message's delivery_info.
         """
         if is_take(delivery_tag):
-            # The script that took the message has noted it. A second note would be of a message
-            # that was requeued meanwhile.
+            # The script that took the message has noted it. A second note could bring back a
+            # message that was requeued meanwhile.
             virtual.QoS.append(self, message, delivery_tag)
             return
         info = message.delivery_info
@@ -64,9 +63,9 @@ class QoS(redis.QoS):
             message.delivery_info = info
 
     def ack(self, delivery_tag: str) -> None:
-        """Acknowledge as kombu does, but by no transaction.
+        """Acknowledge as kombu does, but without a transaction.
 
-        Redis refuses a transaction without memory, and an acknowledgement frees some.
+        A Redis without memory refuses a transaction, and an acknowledgement frees memory.
         """
         self._noted(self._forget, delivery_tag)
         virtual.QoS.ack(self, delivery_tag)
@@ -79,8 +78,9 @@ class QoS(redis.QoS):
             self.ack(delivery_tag)
 
     def _forget(self, delivery_tag: str) -> None:
-        # The note first: cut off in between, a tag without a note stays in the index, and the
-        # search for overdue messages removes it. The other way round the note would never be found.
+        # The note is removed first: after a cut in between, a tag without a note stays in the
+        # index, and the search for overdue messages removes this tag. In the other order the note
+        # would never be found.
         with self.channel.conn_or_acquire() as client, client.pipeline(transaction=False) as pipe:
             pipe.hdel(self.unacked_key, delivery_tag).zrem(
                 self.unacked_index_key, delivery_tag
@@ -89,14 +89,14 @@ class QoS(redis.QoS):
     # -- rejected messages -------------------------------------------------------------------------
 
     def bound_rejected(self) -> None:
-        """Drop the oldest rejected messages that are too many, or too large together."""
+        """Drop the oldest rejected messages, while they are too many or too large together."""
         key, dropped = self.channel.global_keyprefix + REJECTED, 0
         with self.channel.conn_or_acquire() as client:
             count = client.llen(REJECTED)
             if count > MOST:
                 client.ltrim(key, 0, MOST - 1)
                 dropped, count = count - MOST, MOST
-            with suppress(ResponseError):  # a user who may not ask has only the bound by number
+            with suppress(ResponseError):  # for a user who may not ask, only the number is bounded
                 while count and (client.memory_usage(key, samples=0) or 0) > MOST_BYTES:
                     share = max(1, count // 20)
                     client.ltrim(key, 0, -1 - share)
@@ -104,25 +104,26 @@ class QoS(redis.QoS):
         if dropped:
             tell(dropped, REJECTED)
 
-    # -- delayed messages: unacknowledged ones with an index of their own --------------------------
-    # In kombu's index a time would count from the visibility_timeout: if that is made longer, all
-    # these messages would come late by as much.
+    # -- delayed messages: unacknowledged messages with an index of their own
+    # ------------------------
+    # In kombu's index a time counts from the visibility_timeout. If that timeout is made longer,
+    # all these messages would come late by the same time.
 
     def postpone(self, delivery_tag: str, until: float) -> None:
-        """Let the message come again at `until` (seconds, wall clock)."""
+        """Let the message come again at `until` (seconds since the epoch)."""
         self._noted(self._postpone, delivery_tag, until)
         virtual.QoS.ack(self, delivery_tag)
 
     def _postpone(self, delivery_tag: str, until: float) -> None:
         with self.channel.conn_or_acquire() as client:
-            # In this order, and not by a transaction, which continues after a command that fails:
-            # cut off in between, the message is in both indexes and comes early. If it was requeued
-            # meanwhile, it is gone, and the look removes the tag again.
+            # The order matters. A transaction would not do, because it continues after a command
+            # that fails. After a cut in between, the message is in both indexes and comes early. If
+            # the message was requeued meanwhile, it is gone, and the look removes the tag again.
             client.zadd(self.later_key, {delivery_tag: until})
             client.zrem(self.unacked_index_key, delivery_tag)
 
     def note_later(self, message: dict[str, Any], queue: str, until: float) -> None:
-        """Note a new message that must come to the queue at `until` (seconds, wall clock)."""
+        """Note a new message that must come to the queue at `until` (seconds since the epoch)."""
         self._noted(self._note_later, new_tag(), dumps([message, "", queue]), until)
 
     def _note_later(self, delivery_tag: str, entry: str, until: float) -> None:
@@ -132,38 +133,38 @@ class QoS(redis.QoS):
             ).execute()
 
     def _bring(self) -> None:
-        """Requeue the due messages, the oldest first.
+        """Requeue the due messages, the oldest message first.
 
-        No lock is needed: each message comes in one step, and so once.
+        No lock is needed: each message is requeued in one step, and so only once.
         """
         with self.channel.conn_or_acquire() as client:
             due = client.zrange(
                 self.later_key, 0, time.time(), byscore=True, offset=0, num=_AT_ONCE
             )
-            for tag in reversed(due):  # the last one on the list is taken first
+            for tag in reversed(due):  # the last message on the list is taken first
                 self.restore_by_tag(tag, client)
 
     @property
     def later_key(self) -> str:
-        """The index of messages that are due later, by their time."""
+        """Return the index of the messages that are due later, by their time."""
         return later_key(self.channel)
 
     def _noted(self, do: Any, *arguments: Any) -> None:
-        """Call `do`; call it again when a key was of another type.
+        """Call `do`, and call it a second time if a key was of another type.
 
-        All these commands may be repeated.
+        All commands that are called in this way may be repeated.
         """
         self.channel.keys.again(self.types, do, *arguments)
 
     @property
     def types(self) -> dict[str, str]:
-        """The type of each key in which unacknowledged messages are kept."""
+        """Return the type of each key in which unacknowledged messages are kept."""
         return {self.unacked_key: "hash", self.unacked_index_key: "zset", self.later_key: "zset"}
 
     def restore_visible(self, start: int = 0, num: int | None = None, interval: int = 10) -> None:
-        """Requeue as kombu does, for a bounded number of messages at a time.
+        """Requeue as kombu does, a bounded number of messages at a time.
 
-        Garbage in the keys costs one look.
+        Garbage in the keys spoils only one look.
         """
         self.channel.keys.refuse_lock(self.unacked_mutex_key, self.unacked_mutex_expire)
         try:
@@ -174,16 +175,17 @@ class QoS(redis.QoS):
             self._pass_over(error)
 
     def _pass_over(self, error: ResponseError) -> None:
-        """Raise the error unless another look may succeed.
+        """Raise the error, unless the next look may succeed.
 
-        It may when garbage was moved, or when Redis takes no writes for now. The request for the
-        next message is refused then, too, and says so in the log.
+        The next look may succeed when garbage was moved away, or when Redis takes no writes for
+        now. In the second case the request for the next message is refused as well, and the log
+        says so.
         """
         if not is_refused_write(error) and not self.channel.keys.refuse_types(error, self.types):
             raise error
 
     def requeue_left(self) -> None:
-        """Requeue the messages of this host's dead processes; log how many.
+        """Requeue the messages of this host's dead processes; log the number.
 
         Messages that this process has without knowing it are requeued, too.
         """
@@ -196,8 +198,8 @@ class QoS(redis.QoS):
         channel, requeued = self.channel, 0
         with channel.conn_or_acquire() as client:
             index = channel.global_keyprefix + self.unacked_index_key
-            # At the end of the list from which messages are taken, and the oldest last: it is the
-            # next one.
+            # The messages go to the end of the list from which workers take, the oldest message
+            # last: it is the next message that is taken.
             for tag in left_behind(client, index, channel.broker)[:_AT_ONCE]:
                 requeued += self.restore_by_tag(tag, client)
                 LOST.found(channel.broker, tag)
@@ -205,10 +207,9 @@ class QoS(redis.QoS):
             logger().warning(Event.MESSAGES_RESTORED, messages=requeued)
 
     def restore_unacked(self, client: Any = None) -> None:
-        """Requeue as kombu does, in the order of the takes: the oldest message is the next.
+        """Requeue as kombu does, in the order of the takes: the oldest message is taken next.
 
-        A message that Redis does not take back now is requeued later, unless this process works at
-        it.
+        A message that Redis does not take back now is requeued later, unless this process runs it.
         """
         try:
             with self.channel.conn_or_acquire(client) as own:
@@ -222,9 +223,9 @@ class QoS(redis.QoS):
         self._delivered.clear()
 
     def restore_by_tag(self, tag: Any, client: Any = None, leftmost: bool = False) -> bool:
-        """Requeue the message; return whether it was there.
+        """Requeue the message under the tag; return whether it was there.
 
-        An entry that is no message is moved out of the way: kombu would end on it.
+        An entry that is not a message is moved away: kombu would end on it.
         """
         field = tag if isinstance(tag, bytes) else tag.encode()
         with self.channel.conn_or_acquire(client) as own:
@@ -257,7 +258,8 @@ class QoS(redis.QoS):
         return put_back(client, self.channel.global_keyprefix, kept, lists, tag, size, content, end)
 
     def _entry(self, client: Any, tag: bytes) -> tuple[int, Entry | None]:
-        """Return the length of the note under the tag, and its entry; None when there is none.
+        """Return the length of the note under the tag, and the entry in it; None when there is no
+        note.
 
         Raises ValueError with the reason.
         """
@@ -279,5 +281,6 @@ class QoS(redis.QoS):
         except ValueError:
             raise
         except Exception as error:  # noqa: BLE001
-            # kombu's JSON makes dates, numbers and bytes, each with errors of its own.
+            # kombu's JSON makes dates, numbers and bytes, and each of them raises errors of its
+            # own.
             raise ValueError(f"expected a message, found {type(error).__name__}") from None

@@ -10,12 +10,12 @@ from warren.logs.events import Event
 from warren.logs.setup import logger
 from warren.system.printable import one_line
 
-#: The most keys that are kept of one name; a later key replaces the last. A client that plants
-#: garbage again and again must not make the search for a free name long.
+#: The most keys that are kept of one name. A later key replaces the last of them. The search for a
+#: free name must not become long when a client plants garbage again and again.
 MOST_KEPT = 100
-#: Moves KEYS[1] to a free name that begins with KEYS[2], unless it is of the type ARGV[1] and,
-#: where ARGV[2] is not empty, ends within ARGV[2] milliseconds. One step on the server: one process
-#: moves it, and that process logs it.
+#: Moves KEYS[1] to a free name that begins with KEYS[2]. Does nothing when the key is of the type
+#: ARGV[1] and, unless ARGV[2] is empty, ends within ARGV[2] milliseconds. This is one step on the
+#: server: one process moves the key, and logs the move.
 _REJECT = f"""
 local kind, left = redis.call('TYPE', KEYS[1]).ok, redis.call('PTTL', KEYS[1])
 local ends = ARGV[2] == '' or (left >= 0 and left <= tonumber(ARGV[2]))
@@ -42,9 +42,9 @@ def reject(
 ) -> Moved | None:
     """Move the key unless it is of the type `kind` and ends in time.
 
-    longest: the most seconds until it ends; None: it need not end. Logs the move. `run(script,
-    keys, *arguments)` runs a script on the server. Returns None when the key is as it should be, or
-    missing.
+    longest: the most seconds until the key must end; None: it need not end. run: runs a script on
+    the server, as `run(script, keys, *arguments)`. Logs the move. Returns None when the key is as
+    it should be, or missing.
     """
     within = "" if longest is None else str(int(longest * 1000))
     found = run(_REJECT, [key, ASIDE + key], kind, within)

@@ -1,4 +1,4 @@
-"""The requeue of a taken, unacknowledged message on Redis: in one step, and once."""
+"""The requeue of a taken, unacknowledged message on Redis: in one step, and only once."""
 
 from __future__ import annotations
 
@@ -11,10 +11,10 @@ from warren.broker.redis.wakeup_key import bell_of, ringing
 
 #: KEYS: the hash of unacknowledged messages, its index, the index of messages that are due later,
 #: then each list and its bell. ARGV: the tag, the length of the note that was read, the message,
-#: and the end of the lists at which it is put. The script pushes first and removes the note last,
-#: because nothing is undone when Redis refuses a command. A note of another length is another note:
-#: another process was faster, and the message was taken since.
-#: kombu does this by WATCH. The script does not: every take and every acknowledgement changes the
+#: and the command that puts the message at one end of the lists. The script first pushes and
+#: removes the note last, because Redis undoes nothing when it refuses a command. A note of another
+#: length is another note: another process has requeued the message, and it was taken since.
+#: kombu requeues with WATCH. The script does not: every take and every acknowledgement changes the
 #: hash, and on a busy server the transaction would start again and again.
 _BACK = f"""
 local given = 0
@@ -45,7 +45,7 @@ def put_back(
     message: str,
     end: str,
 ) -> bool:
-    """Put the message on these lists, and remove its note. Return whether it was still noted.
+    """Put the message on these lists, and remove its note. Return whether the note was still there.
 
     kept: the hash and the two indexes. lists: each list with its queue. note: the length of the
     note. end: LPUSH or RPUSH.
@@ -57,10 +57,10 @@ def put_back(
 
 
 def left_behind(client: Any, index: str, broker: tuple[Any, ...]) -> list[str]:
-    """Return the tags of messages that no process works at, the last taken first.
+    """Return the tags of messages that no process runs, the tag of the last take first.
 
-    These are the tags of dead processes of this host, and those whose answer this process has not
-    read.
+    These are the tags of dead processes of this host, and the tags of takes whose answer this
+    process has not read.
     """
     dead: dict[str, bool] = {}
     found = []
@@ -68,13 +68,13 @@ def left_behind(client: Any, index: str, broker: tuple[Any, ...]) -> list[str]:
         tag = name.decode("utf-8", "replace")
         owner = owner_of(tag)
         if owner not in dead:
-            # Safe, because a process that is dead here is dead for good: its number, its start and
-            # the boot are in the tag, so a later process is not taken for it, and a process that is
-            # stopped, or hidden from this user, counts as alive. Its pool children end with it (the
-            # kernel ensures that). A command that it sent before its death, and that Redis runs
-            # only later, is noted under the same owner: the next look, a second later, finds it.
-            # And a message is requeued once, however many processes look: the script requeues only
-            # what is noted, and the first one removes the note.
+            # This is safe, because a process that is dead here is dead for good. Its number, its
+            # start and the boot are in the tag, so a later process is not taken for it. A process
+            # that is stopped, or hidden from this user, counts as alive. Its pool children end with
+            # it (the kernel ensures that). Redis may run a command of the dead process only after
+            # its death. The message is then noted under the same owner, and the next look, a second
+            # later, finds the note. And a message is requeued once, however many processes look:
+            # the script requeues only a noted message, and the first process removes the note.
             dead[owner] = is_dead(owner)
         if dead[owner] or LOST.has(broker, tag):
             found.append((tag, taken_at))

@@ -1,7 +1,7 @@
 """kombu's channel of Redis with another request for the next message: a take in one step.
 
-See take_script.py. It replaces methods of kombu's (5.7, see kombu_version.py) and keeps their
-names: "BRPOP" is what kombu's poller calls the request.
+take_script.py explains the take. This class replaces methods of kombu (5.7, see kombu_version.py)
+and keeps their names: kombu's poller calls the request "BRPOP".
 """
 
 from __future__ import annotations
@@ -35,8 +35,8 @@ class TakingChannel(redis.Channel):
         self._no_ack: set[str] = set()
         super().__init__(connection, **kwargs)
         known = connection.client
-        #: What distinguishes this database, and its keys, from others. Kept here because a closed
-        #: channel has no connection any more.
+        #: What distinguishes this database and its keys from others. The value is kept in the
+        #: channel, because a closed channel has no connection any more.
         self.broker = (
             known.hostname,
             known.port,
@@ -61,7 +61,10 @@ class TakingChannel(redis.Channel):
         return super().basic_consume(queue, *args, **kwargs)
 
     def basic_get(self, queue: str, no_ack: bool = False, **kwargs: Any) -> Any:
-        """Get as kombu does; acknowledge the message when `no_ack`."""
+        """Get the next message as kombu does.
+
+        no_ack: acknowledge the message at once.
+        """
         message = super().basic_get(queue, no_ack=no_ack, **kwargs)
         if no_ack and message is not None:
             self.qos.ack(message.delivery_tag)
@@ -81,14 +84,14 @@ class TakingChannel(redis.Channel):
     def _brpop_read(self, **options: Any) -> bool:
         """Read the answer to the request for the next message, and deliver the message.
 
-        Raises Empty. The answer has been read before the message is examined: whatever happens to
-        the message, the connection is ready for the next request.
+        Raises Empty. The answer is read completely before the message is examined. So whatever
+        happens to the message, the connection is ready for the next request.
         """
         try:
             taken = self.take.answer(self.client, **options)
         except ResponseError as error:
-            # The request names all queues at once: a key that is no list would keep the worker from
-            # every other queue.
+            # The request names all queues at once. A key that is not a list would keep the worker
+            # from every queue.
             bells = {bell_of(queue): "zset" for queue in self.active_queues}
             if not self.keys.refuse_types(
                 error, {**self.list_keys(self.active_queues), **self.qos.types, **bells}
@@ -117,7 +120,7 @@ class TakingChannel(redis.Channel):
 
     def _poll_error(self, type: str, **options: Any) -> None:  # noqa: A002  kombu's name
         if type == "BRPOP":
-            self._brpop_read(**options)  # kombu would read an answer, and drop it
+            self._brpop_read(**options)  # kombu would read an answer and drop its message
         else:
             super()._poll_error(type, **options)
 
@@ -127,9 +130,9 @@ class TakingChannel(redis.Channel):
         super()._on_connection_disconnect(connection)
 
     def close(self) -> None:
-        """Close as kombu does, but end the request first.
+        """End the request for a message, and then close as kombu does.
 
-        kombu passes a message that arrives meanwhile to a consumer that is being closed.
+        kombu would pass a message that arrives meanwhile to a consumer that is being closed.
         """
         if self._in_poll:
             self._end_request()
@@ -137,10 +140,10 @@ class TakingChannel(redis.Channel):
 
     def _end_request(self) -> None:
         if self.take.waits:
-            self.client.connection.disconnect()  # a wait takes nothing
+            self.client.connection.disconnect()  # a wait takes no message
         else:
-            # A failure here is reported by what closes next: the tag is among the lost tags, and is
-            # looked for.
+            # A failure here is reported by the next step of the close. The tag is among the lost
+            # tags, so its message will be looked for.
             with suppress(*self.connection_errors, ResponseError):
                 taken = self.take.answer(self.client)
                 if taken is not None and is_take(taken.tag):
@@ -156,7 +159,7 @@ class TakingChannel(redis.Channel):
             payload = read(taken.content, self.largest_message)
         except ValueError as error:
             payload = stand_in(str(error), taken.queue, taken.content)
-        # The tag in a message may belong to another message, which would be lost.
+        # The tag in a message may be another message's tag: that message would be lost.
         payload["properties"]["delivery_tag"] = taken.tag
         payload["properties"]["delivery_info"][SOURCE] = taken.queue
         return payload

@@ -1,7 +1,7 @@
 """The take of a message from Redis: one step on the server that removes it and notes its owner.
 
-kombu takes a message by BRPOP and notes it by later commands. In between the message is only in a
-socket, and the end of any part loses it: of the worker, the connection, or Redis.
+kombu takes a message by BRPOP and notes it by later commands. In between, the message is only in a
+socket. It is lost if the worker, the connection or Redis ends at that moment.
 """
 
 from __future__ import annotations
@@ -19,17 +19,17 @@ from warren.broker.redis.delivery_tags import is_take, take_tag
 from warren.broker.redis.lost_messages import LOST
 from warren.broker.redis.wakeup_key import bell_of, ringing, waiting_for
 
-#: The bytes that are kept of a message beyond the limit.
+#: The bytes that are kept of a message that is longer than the limit.
 KEPT = 4096
-#: The script takes the last message of the first list that has one. KEYS: the hash and the index of
-#: unacknowledged messages, the lists, the bell of each list's queue. ARGV: a tag, the time, the
-#: longest message (0: no limit), the number of lists, and for each list the end of the note: empty
-#: for no note. It writes the note first and removes the message from its list last. A command that
-#: Redis refuses ends the script, and nothing that it did before is undone: then the message is
-#: still on its list, and at most a tag in the index is left over. A tag that is noted already keeps
-#: its note: if that was another message's, that message would be lost. The script answers with the
-#: tag, so that no reader takes the answer for that of another take. It rings again while the list
-#: has more, because a bell wakes only one worker.
+#: The script takes the last message of the first list that has a message. KEYS: the hash and the
+#: index of unacknowledged messages, the lists, the bell of each list's queue. ARGV: a tag, the
+#: time, the longest message (0: no limit), the number of lists, and for each list the end of the
+#: note; an empty end means no note. The script writes the note first, and removes the message from
+#: its list last: a command that Redis refuses ends the script, and what was done before is not
+#: undone. The message is then still on its list, and at most a tag in the index is left over. A tag
+#: that is noted already keeps its note: otherwise the message of that note could be lost. The
+#: script answers with the tag, so that no reader takes the answer for the answer to another take.
+#: The script rings again while the list has more messages, because a bell wakes only one worker.
 _TAKE = f"""
 local tag, now, most, count = ARGV[1], ARGV[2], tonumber(ARGV[3]), tonumber(ARGV[4])
 for number = 1, count do
@@ -57,14 +57,14 @@ for number = 1, count do
 end
 return false
 """
-# Redis's name for a script, no secret.
+# Redis's name for a script, not a secret.
 _SHA = hashlib.sha1(_TAKE.encode(), usedforsecurity=False).hexdigest()
 
 
 class Taken(NamedTuple):
-    """A message as it was on its list, or the beginning of one beyond the limit.
+    """A message as it was on its list, or the beginning of a message that is longer than the limit.
 
-    The tag shows whether it is noted. `size` is the length of the whole message, in bytes.
+    tag: shows whether the message is noted. size: the bytes of the whole message.
     """
 
     tag: str
@@ -76,7 +76,8 @@ class Taken(NamedTuple):
 class _Request(NamedTuple):
     """A take that was sent.
 
-    Its tag; the queue of each list, with whether its messages are noted; the script's arguments.
+    It has the tag, the queue of each list with whether its messages are noted, and the script's
+    arguments.
     """
 
     tag: str
@@ -99,11 +100,14 @@ class TakeScript:
 
     @property
     def waits(self) -> bool:
-        """Whether the request is a wait, which takes nothing."""
+        """Return whether the request is a wait. A wait takes no message."""
         return self._asked is None
 
     def ask(self, connection: Any, queues: Sequence[str], seconds: float) -> None:
-        """Send the next request. A wait lasts at most `seconds`."""
+        """Send the next request.
+
+        seconds: the longest time that a wait lasts.
+        """
         if self._asked is not None:
             self.broke()  # the answer to the last request was not read
         if self._found_nothing:
@@ -119,31 +123,31 @@ class TakeScript:
         connection.send_command(*command, *self._asked.arguments)
 
     def answer(self, client: Any, **options: Any) -> Taken | None:
-        """Read the answer. Return the message, or None: then send again.
+        """Read the answer. Return the message; None when the caller has to send the next request.
 
         Raises the errors of Redis and of the connection.
         """
         try:
-            # By the name of the command redis-py chooses how to convert the answer: this name
-            # leaves it as it is.
+            # redis-py chooses by the name of the command how to convert the answer. With this name
+            # it leaves the answer unchanged.
             found = client.parse_response(client.connection, "EVALSHA", **options)
         except self._channel.connection_errors:
-            # This calls `broke`; the next request connects again.
+            # This calls `broke`, and the next request connects again.
             client.connection.disconnect()
             raise
         except NoScriptError:
-            # Redis was restarted, or its scripts were removed. It has run nothing: the next request
-            # brings the script along.
+            # Redis was restarted, or its scripts were removed. It has run nothing. The next request
+            # sends the script as well.
             self._asked, self._whole = None, True
             return None
         except ResponseError:
-            # Redis has answered: whatever it refused, the message is on its list.
+            # Redis has answered with a refusal, so the message is still on its list.
             self._asked = None
             raise
         if self._is_another_s(found):
-            # This answers an earlier request over this connection, whose answer was left unread.
-            # Taken for the answer to this request, the message would be acknowledged by the tag of
-            # another message, which would be lost.
+            # This is the answer to an earlier request over this connection, which was left unread.
+            # If it were taken for the answer to this request, the message would be acknowledged by
+            # the tag of another message, which would be lost.
             LOST.add(self._channel.broker, found[0].decode())
             self.broke()
             client.connection.disconnect()
@@ -160,23 +164,24 @@ class TakeScript:
         return self._asked is None or found[0].decode() != self._asked.tag
 
     def now(self, client: Any, queue: str) -> Taken | None:
-        """Take a message of the queue at once; return None when there is none."""
+        """Take a message of the queue at once; return None when the queue is empty."""
         request = self._request([queue])
         try:
-            # By EVAL, because kombu's client with a prefix does not change its keys.
+            # With EVAL, because kombu's client with a prefix does not change the keys of EVAL.
             return _read(request, client.execute_command("EVAL", _TAKE, *request.arguments))
         except (*self._channel.connection_errors, ResponseError):
-            # Also when Redis says that the tag was used: a client that sends again by itself
+            # The refusal may say that the tag was used before: a client that sends again by itself
             # (`retry_on_timeout`) gets this error.
             LOST.add(self._channel.broker, request.tag)
             raise
 
     def broke(self) -> None:
-        """Handle the loss of the connection: what was sent over it may have taken a message.
+        """Handle the loss of the connection: the request that was sent over it may have taken a
+        message.
 
-        The take is never sent again under the same tag. Redis may still run the first request,
-        after the second one, and both would mean one note. The message under the tag is looked for
-        (lost_messages.py), and the next take has a tag of its own.
+        The take is never sent again under the same tag: Redis may still run the first request after
+        the second, and there would be one note for two messages. The message under the tag is
+        looked for (lost_messages.py), and the next take has a tag of its own.
         """
         if self._asked is not None:
             LOST.add(self._channel.broker, self._asked.tag)
@@ -185,7 +190,7 @@ class TakeScript:
     def _request(self, queues: Sequence[str]) -> _Request:
         channel = self._channel
         prefix, most = channel.global_keyprefix, channel.largest_message
-        # In kombu's order: one priority before the next, and in each priority the queues in
+        # The order is kombu's: one priority after the other, and in each priority the queues in
         # rotation.
         lists = [
             (channel._q_for_pri(queue, step), queue)
@@ -196,8 +201,8 @@ class TakeScript:
         bells = [bell_of(queue) for queue, _ in found]
         keys = [channel.unacked_key, channel.unacked_index_key, *(key for key, _ in lists), *bells]
         endings = [f',"",{json.dumps(queue)}]' if noted else "" for queue, noted in found]
-        # The time of this host's clock, as in kombu: the search for overdue messages compares it
-        # with the time of its own clock.
+        # The time is by this host's clock, as in kombu: the search for overdue messages compares it
+        # with the time of its own host's clock.
         numbers = [time.time(), longest(most) if most is not None else 0, len(lists)]
         tag = take_tag()
         return _Request(

@@ -1,15 +1,15 @@
 """The check whether Redis refuses writes for now: full memory or disk, or it became a replica.
 
-It accepts connections and answers, and still counts as a broker that is away: a client that waits
-and tries again is served later. Any other refusal is the same at each attempt.
+Such a Redis accepts connections and answers, but counts as a broker that is away: a client that
+waits and tries again will be served. Any other refusal would be the same at each attempt.
 """
 
 from __future__ import annotations
 
-#: The beginnings of Redis's text for such a refusal; redis-py has classes for two of them.
+#: The beginnings of Redis's texts for such a refusal. redis-py has classes for two of them.
 _BEGINNINGS = ("OOM ", "READONLY ", "MISCONF ", "NOREPLICAS ", "MASTERDOWN ", "BUSY ")
-#: redis-py's text before them for a command in a pipeline. Before it comes the command, which may
-#: hold any text.
+#: redis-py's text before the refusal of a command in a pipeline. The command comes before this
+#: text, and may hold any text.
 _BEFORE = "caused error: "
 
 
