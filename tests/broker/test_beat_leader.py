@@ -10,14 +10,16 @@ from pathlib import Path
 from typing import Any
 
 import pytest
+from redis import Redis
 
 from support.servers import RabbitMQNode
 from support.suite import Suite, broker_section
 from support.ticks import balance, lost, taken
 from support.wait import end_of, until
-from warren.app.factory import make_app
+from warren.app.factory import plain_app
 from warren.beat.ticks import GRACE
 from warren.broker.queue_depth import depths
+from warren.broker.queue_names import beat_names
 from warren.config import load
 
 JOBS = """
@@ -30,16 +32,33 @@ def tick():
 
 EVERY = 4.0
 SCHEDULE = f"[schedule:s]\ntask = jobs.tick\nevery = {EVERY:g}s\n"
+#: The same entry in a project's own app.
+OWN = f"""
+from celery import Celery
+
+app = Celery("own")
+app.conf.beat_schedule = {{"s": {{"task": "jobs.tick", "schedule": {EVERY:g}}}}}
+
+@app.task(name="jobs.tick")
+def tick():
+    pass
+"""
 
 
-def hosts(scratch: Path, url: str, count: int) -> list[Suite]:
-    """Configurations of hosts that share the broker and nothing else."""
+def hosts(scratch: Path, url: str, count: int, own: bool = False) -> list[Suite]:
+    """Configurations of hosts that share the broker and nothing else.
+
+    own: the schedule is that of a project's app.
+    """
     found = []
     for number in range(count):
         directory = scratch / f"host{number}"
         directory.mkdir()
         suite = Suite(directory, broker_section(directory, url) + SCHEDULE, modules="jobs")
-        suite.module("jobs", JOBS)
+        suite.module("jobs", OWN if own else JOBS)
+        if own:
+            suite.head = suite.head.replace("modules = jobs", "celery = jobs:app")
+            suite.write(broker_section(directory, url))
         found.append(suite)
     return found
 
@@ -60,7 +79,7 @@ def leading(suites: list[Suite]) -> list[Suite]:
 
 def waiting(suite: Suite) -> int:
     """Messages in the queue of the ticks."""
-    return depths(make_app(load(suite.etc)), ["default"])["default"] or 0
+    return depths(plain_app(load(suite.etc)), ["default"])["default"] or 0
 
 
 @pytest.fixture(params=["rabbitmq", "redis"])
@@ -74,19 +93,23 @@ def url(request: pytest.FixtureRequest) -> str:
 
 def empty(suite: Suite) -> None:
     """Leaves nothing of an earlier test on the broker."""
-    app = make_app(load(suite.etc))
+    settings = load(suite.etc)
+    app = plain_app(settings)
     with app.connection_for_write() as connection:
         app.conf.task_queues[0](connection.default_channel).declare()
         app.control.purge(connection)
         connection.default_channel.queue_delete("warren.beat.ticks")
+    if settings.broker.kind == "redis":
+        Redis.from_url(app.conf.broker_url).delete(*beat_names(settings.app.name))
 
 
-def test_a_stopped_leader_hands_over(scratch: Path, url: str) -> None:
+@pytest.mark.parametrize("own", [False, True], ids=["section", "own-app"])
+def test_a_stopped_leader_hands_over(scratch: Path, url: str, own: bool) -> None:
     """Of two beats one sends, and makes room for the other when it is asked to stop.
 
     No tick is lost or sent twice.
     """
-    suites = hosts(scratch, url, 2)
+    suites = hosts(scratch, url, 2, own)
     empty(suites[0])
     with ExitStack() as stack:
         beats = {id(suite): stack.enter_context(suite.running("beat")) for suite in suites}
@@ -152,7 +175,7 @@ def test_more_ticks_than_a_step_can_send(scratch: Path, url: str) -> None:
     assert (found.untold, found.twice) == (0, 0)
     # Stopped so long that RabbitMQ has cut it off, it sends what had no answer again, under the
     # same ids.
-    assert len(set(taken(make_app(load(suite.etc))))) == found.sent
+    assert len(set(taken(plain_app(load(suite.etc))))) == found.sent
     assert found.told >= 20
 
 
@@ -184,7 +207,7 @@ def test_an_entry_that_closes_the_channel_costs_no_other_one(
     found = balance([line for line in suite.log("beat") if line.get("entry") != "each3"], 1.0)
     assert (found.told, found.untold, found.twice) == (0, 0, 0)
     # What had no answer when the channel was closed was sent again, under the same ids.
-    assert len(set(taken(make_app(load(suite.etc))))) == found.sent
+    assert len(set(taken(plain_app(load(suite.etc))))) == found.sent
 
 
 def consecutive(suites: list[Suite]) -> None:

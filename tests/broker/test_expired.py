@@ -13,7 +13,7 @@ from celery.exceptions import TaskRevokedError
 
 from support.brokers import KINDS, own_section
 from support.suite import Suite
-from support.wait import deadline, let_pass, result_of
+from support.wait import deadline, end_of, let_pass, result_of
 from warren.app.factory import make_app
 from warren.config import load
 
@@ -50,3 +50,21 @@ def test_a_task_that_expires_in_its_queue_ends_as_revoked(suite: Suite) -> None:
             late.get(timeout=seconds)
     assert not suite.logged("worker", "task_started", task_id=late.id)
     assert len(suite.logged("worker", "task_revoked", task_id=late.id)) == 1
+
+
+def test_a_tick_whose_entry_expires(suite: Suite) -> None:
+    """Its task is dropped when no worker took it in time; a later tick runs."""
+    ini = (suite.etc / "warren.ini").read_text(encoding="utf-8").removeprefix(suite.head)
+    entry = "[schedule:s]\ntask = jobs.add\nargs = [1, 1]\nevery = 1s\nexpires = 1s\n"
+    suite.write(f"{ini}{entry}")
+    with suite.running("worker", "a") as worker:
+        suite.await_event("worker", "ready")  # so that the queue is there
+        worker.terminate()
+        end_of(worker)
+    with suite.running("beat"):
+        first = suite.await_event("beat", "tick_sent")["task_id"]
+        let_pass(TERM + 0.5)
+        with suite.running("worker", "a"):
+            said = suite.await_event("worker", "task_revoked", task_id=first)
+            assert said["reason"] == "expired"
+            suite.await_event("worker", "task_succeeded")

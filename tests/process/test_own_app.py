@@ -10,6 +10,7 @@ from collections.abc import Iterator
 import pytest
 
 from support import own_app
+from support.project_schedules import GOOD
 from support.suite import Suite
 from support.wait import TIMEOUT
 
@@ -74,6 +75,49 @@ def test_beat_takes_new_settings_of_the_sending(started: Suite) -> None:
     os.kill(beat["pid"], signal.SIGHUP)
     ended = started.await_event("beat", "stopped", exit_code=75)
     assert ended["pid"] == beat["pid"]
+
+
+def test_the_schedule_of_the_project(project: Suite) -> None:
+    """Beat sends it without a section in the INI, check counts it, and a section switches it off.
+
+    Beat reads the project again when it starts again.
+    """
+    own_app.extend(project.directory / "app", NAME, GOOD)
+    ini = "[worker:a]\nqueues = default, other\n[queue:other]\n"
+    project.write(ini)
+    done = project.warren("check")
+    assert done.returncode == 0, done.stderr
+    assert ", 3 schedules\n" in done.stdout
+    assert "from the app's beat_schedule: every second, nightly, late" in done.stdout
+    assert "beat_schedule of the app" not in done.stderr
+    found = json.loads(project.warren("check", "--json").stdout)["beat_schedule"]
+    assert found["nightly"]["cron"]["value"] == "0 3 * * *"
+    assert found["nightly"]["cron"]["origin"]["file"].endswith("/celery.py")
+    with project.running("worker", "a"), project.running("beat"):
+        ready = project.await_event("beat", "ready")
+        assert {"every second", "nightly", "late"} <= set(ready["entries"])
+        project.await_event("worker", "task_succeeded", task=f"{NAME}.celery.add")
+        shown = project.heartbeat("beat")
+        assert shown is not None
+        assert shown["details"]["entries"] == len(ready["entries"])
+        project.write(f"{ini}[schedule:every second]\nenabled = false\n")
+        os.kill(ready["pid"], signal.SIGHUP)
+        taken = project.await_event("beat", "reloaded")
+        assert "every second" not in taken["entries"]
+    module = project.directory / "app" / NAME / "celery.py"
+    module.write_text(module.read_text(encoding="utf-8").replace('"late"', '"later"'))
+    with project.running("beat") as beat:
+        project.await_event("beat", "ready", pid=beat.pid)
+        last = project.logged("beat", "ready", pid=beat.pid)[-1]
+        assert "later" in last["entries"]
+
+
+def test_beat_without_the_project(project: Suite) -> None:
+    """It ends as for any error of the configuration: at the line of the option, and not again."""
+    (project.directory / "app" / NAME / "celery.py").unlink()
+    done = project.warren("beat")
+    assert done.returncode == 78
+    assert f"[app] celery: expected {NAME}.celery to be a module" in done.stderr
 
 
 def test_variables_of_the_project(project: Suite) -> None:

@@ -2,7 +2,12 @@
 
 from __future__ import annotations
 
+import sys
+from collections.abc import Iterator
+from contextlib import contextmanager
 from pathlib import Path
+
+from celery import current_app
 
 FILES = {
     "__init__": "from .celery import app as celery_app\n",
@@ -64,3 +69,26 @@ def write(directory: Path, name: str) -> None:
         (directory / name / f"{module}.py").write_text(
             text.replace("{name}", name), encoding="utf-8"
         )
+
+
+def extend(directory: Path, name: str, text: str) -> None:
+    """Adds lines to the app's module, before the app is finalized by its last line."""
+    module = directory / name / "celery.py"
+    before, last, after = module.read_text(encoding="utf-8").partition("class Triple(")
+    text = text.replace("{name}", name)
+    module.write_text(f"{before}{text}\n{last}{after}", encoding="utf-8")
+
+
+@contextmanager
+def imported(directory: Path, test: str) -> Iterator[str]:
+    """The package of a project of this test's own, which no other test has imported."""
+    name = f"own_{abs(hash(test)) % 10**9}"
+    write(directory, name)
+    path = list(sys.path)
+    before = current_app._get_current_object()
+    yield name
+    sys.path[:] = path
+    before.set_current()
+    before.set_default()
+    for module in [each for each in sys.modules if each.partition(".")[0] == name]:
+        del sys.modules[module]

@@ -12,7 +12,8 @@ from hypothesis import strategies as st
 
 from warren.config import units, values
 from warren.config.cron_line import cron
-from warren.config.schema import AppSettings, ScheduleSettings
+from warren.config.schedule_options import ScheduleSettings
+from warren.config.schema import AppSettings
 from warren.config.units import Rate, Unexpected
 
 GOOD: list[tuple[Callable[[str], Any], str, Any]] = [

@@ -22,16 +22,8 @@ Loaded = Callable[..., Settings]
 @pytest.fixture
 def name(request: pytest.FixtureRequest, tmp_path: Path) -> Iterator[str]:
     """The package of a project of this test's own, which no other test has imported."""
-    name = f"own_{abs(hash(request.node.name)) % 10**9}"
-    own_app.write(tmp_path / "code", name)
-    path = list(sys.path)
-    before = current_app._get_current_object()
-    yield name
-    sys.path[:] = path
-    before.set_current()
-    before.set_default()
-    for module in [each for each in sys.modules if each.partition(".")[0] == name]:
-        del sys.modules[module]
+    with own_app.imported(tmp_path / "code", request.node.name) as name:
+        yield name
 
 
 @pytest.fixture

@@ -11,10 +11,12 @@ from celery import Celery, signals
 
 from warren.app.celery_options import celery_options
 from warren.app.project_app import add_path, adopt, project_app, promised
+from warren.app.project_schedule import with_project_schedule
 from warren.app.queues import amqp
 from warren.broker.rabbitmq.short_countdown import App
 from warren.config import Settings, check_modules, check_tasks
 from warren.config.advice import MADE_BY
+from warren.config.section_checks import check_schedules
 from warren.config.task_checks import failure
 from warren.errors import ConfigError, Problem
 
@@ -23,6 +25,9 @@ SENT_AT = "warren_sent_at"
 #: The header of a message that beat sends for a tick: the id of the tick's task. Two messages with
 #: the same id in this header are one task.
 TICK = "warren_tick"
+
+#: The task of Celery's own that a schedule may send: it removes results that have expired.
+_CLEANUP = "celery.backend_cleanup"
 
 
 def make_app(settings: Settings, begins: Callable[[str], object] = str) -> Celery:
@@ -80,7 +85,11 @@ def import_tasks(app: Celery, settings: Settings, begins: Callable[[str], object
     if settings.app.celery is not None:
         _import_own(app, settings)
     app.finalize()
-    problems = check_tasks(settings, [name for name in app.tasks if not name.startswith("celery.")])
+    whole, problems = with_project_schedule(settings, app)
+    own = [name for name in app.tasks if not name.startswith("celery.")]
+    problems += check_tasks(whole, [*own, _CLEANUP])
+    if whole is not settings:
+        problems += check_schedules(whole)
     if problems:
         raise ConfigError(problems)
 

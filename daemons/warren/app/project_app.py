@@ -2,34 +2,30 @@
 
 from __future__ import annotations
 
-import os
-import re
 import sys
 import threading
 from collections.abc import Callable, Iterator
 from copy import copy
 from functools import reduce
-from pathlib import Path
 from typing import Any
 
 from celery import Celery, current_app
 from celery.app.amqp import AMQP
 from celery.app.defaults import NAMESPACES, flatten
 
+from warren.app.project_source import MODULE, place_of
 from warren.broker.rabbitmq.short_countdown import DueSoon
 from warren.config import Settings, check_modules
 from warren.config.advice import MADE_BY
 from warren.config.celery_settings import FIXED, REFUSED
 from warren.config.task_checks import failure
-from warren.errors import ConfigError, Problem
+from warren.errors import ConfigError, Origin, Problem
 
-#: Settings that [celery] refuses but a project's app keeps: they name its modules, which are
-#: imported.
-_KEPT = ("imports", "include")
+#: Settings that [celery] refuses but a project's app keeps: its modules are imported, its schedule
+#: is sent.
+_KEPT = ("imports", "include", "beat_schedule")
 #: The attribute of an app for the settings that the app had before Warren's settings came.
 _OWN = "set_by_the_project"
-#: The attribute of an app that holds the name of its module.
-_MODULE = "module_of_the_project"
 #: Arguments of `Celery(...)` that set a setting with another name.
 _ARGUMENTS = {"broker_url": "broker", "result_backend": "backend"}
 
@@ -57,7 +53,7 @@ def project_app(settings: Settings, begins: Callable[[str], object] = str) -> Ce
     except (Exception, SystemExit) as error:  # noqa: BLE001
         raise ConfigError([_problem(settings, failure(error))]) from None
     setattr(app, _OWN, own)
-    setattr(app, _MODULE, module)
+    setattr(app, MODULE, module)
     setattr(app, MADE_BY, True)
     return app
 
@@ -121,6 +117,12 @@ def overridden() -> Iterator[str]:
         yield f"{_place(app, name)}: {name} of the app is not used: {remedy}"
 
 
+def time_zone(app: Celery) -> str:
+    """Return the time zone that the project's app has set itself, for its crontabs."""
+    own = getattr(app, _OWN, {})
+    return str(own.get("timezone") or ("UTC" if own.get("enable_utc", True) else "localtime"))
+
+
 def _set_by_the_project(app: Celery) -> dict[str, Any]:
     defaults = dict(flatten(NAMESPACES))
     return {
@@ -130,26 +132,7 @@ def _set_by_the_project(app: Celery) -> dict[str, Any]:
     }
 
 
-def _place(app: Celery, name: str) -> str:
+def _place(app: Celery, name: str) -> Origin:
     """Return the file and line that set this setting, as far as they can be found."""
-    files = [file for module in _sources(app) if (file := getattr(module, "__file__", None))]
     argument = rf"|\b{_ARGUMENTS[name]}\s*=" if name in _ARGUMENTS else ""
-    pattern = re.compile(rf"\b\w*{name}\b{argument}", re.IGNORECASE)
-    for file in files:
-        try:
-            lines = Path(file).read_text(encoding="utf-8").splitlines()
-        except (OSError, ValueError):
-            continue
-        for number, line in enumerate(lines, 1):
-            if pattern.search(line.partition("#")[0]):
-                return f"{file}:{number}"
-    return str(files[-1]) if files else app.main or "the app"
-
-
-def _sources(app: Celery) -> Iterator[Any]:
-    """Yield the modules that may hold the app's settings. The app's own module is the last."""
-    source = getattr(app, "_config_source", None)
-    name = source.partition(":")[0] if isinstance(source, str) else getattr(source, "__name__", "")
-    for each in (name, os.environ.get("DJANGO_SETTINGS_MODULE", ""), getattr(app, _MODULE, "")):
-        if each in sys.modules:
-            yield sys.modules[each]
+    return place_of(app, [rf"\b\w*{name}\b{argument}"])

@@ -9,6 +9,7 @@ from zoneinfo import ZoneInfo
 
 from celery import Celery
 
+from warren.app.project_schedule import with_project_schedule
 from warren.beat.last_ticks import KnownTicks
 from warren.beat.pending_ticks import PendingAct, begun_behind
 from warren.beat.tick_log import tell_clock
@@ -211,7 +212,8 @@ class Schedule:
 
 def _enabled(settings: Settings, app: Celery) -> dict[str, ScheduleSettings]:
     """Return the enabled entries, by name."""
-    entries = {name: entry for name, entry in settings.schedules.items() if entry.enabled}
+    whole, _ = with_project_schedule(settings, app)
+    entries = {name: entry for name, entry in whole.schedules.items() if entry.enabled}
     # Celery's own beat has this entry, too, for results that do not expire by themselves.
     own = {} if app.backend.supports_autoexpire else {CLEANUP.task: CLEANUP}
     return {**own, **entries}

@@ -180,7 +180,8 @@ class Sender:
         answer to a task that was sent before.
         """
         entry = self.schedule.entries[act.name]
-        options = {**self.leader.options(), **({"queue": entry.queue} if entry.queue else {})}
+        own = {"queue": entry.queue, "expires": entry.expires}
+        options = {**self.leader.options(), **{key: each for key, each in own.items() if each}}
         try:
             # Beat does not read the result. Celery would first subscribe to the result: that is one
             # more subscription for each tick. While the results' Redis is away, each subscription

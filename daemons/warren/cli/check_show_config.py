@@ -79,7 +79,8 @@ def _tell_valid(
     context: click.Context, settings: Settings, warnings: list[str], as_json: bool
 ) -> None:
     """Print a summary of valid settings, their warnings, and the check that was skipped."""
-    counts = _counts(settings)
+    whole, own = _with_app(settings)
+    counts = _counts(whole)
     if owner := suite_of_another(settings):
         click.echo(
             "not checked: whether the suite may write to its directories; to check that, run this "
@@ -89,7 +90,14 @@ def _tell_valid(
     if as_json:
         click.echo(
             json.dumps(
-                {"ok": True, **_location(context), **counts, "problems": [], "warnings": warnings}
+                {
+                    "ok": True,
+                    **_location(context),
+                    **counts,
+                    "beat_schedule": {name: _sections(whole)[f"schedule:{name}"] for name in own},
+                    "problems": [],
+                    "warnings": warnings,
+                }
             )
         )
     else:
@@ -98,6 +106,8 @@ def _tell_valid(
             for word, count in counts.items()
         )
         click.echo(f"configuration of host {settings.host} is fine: {said}")
+        if own:
+            click.echo(printable(f"from the app's beat_schedule: {', '.join(own)}"))
 
 
 @click.command("show-config", cls=Verb)
@@ -129,6 +139,8 @@ def show_config(context: click.Context, as_json: bool) -> int:
         # line, so that grep finds it.
         line = f"[{entry.section}] {entry.option} = {entry.value}".rstrip()
         click.echo(f"{printable(line)}  {click.style(printable(f'; {origin}'), dim=True)}")
+    if settings.app.celery:
+        click.echo("the app's beat_schedule is shown by warren check --json", err=True)
     return ExitCode.OK
 
 
@@ -177,6 +189,21 @@ def _import(settings: Settings) -> None:
     set_variables(settings)
     with importing("check") as begins:
         import_tasks(make_app(settings, begins), settings, begins)
+
+
+def _with_app(settings: Settings) -> tuple[Settings, list[str]]:
+    """Return the settings with the entries of the project's app, and the names of those entries.
+
+    The caller has imported the app.
+    """
+    if settings.app.celery is None:
+        return settings, []
+    from celery import current_app
+
+    from warren.app.project_schedule import with_project_schedule
+
+    whole, _ = with_project_schedule(settings, current_app._get_current_object())
+    return whole, [name for name in whole.schedules if name not in settings.schedules]
 
 
 def _warnings(settings: Settings) -> list[str]:

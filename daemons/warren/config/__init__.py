@@ -18,10 +18,10 @@ if TYPE_CHECKING:
     from warren.config.path_checks import suite_of_another as suite_of_another
     from warren.config.paths import short_host as short_host
     from warren.config.reader import DEFAULT_DIRECTORY as DEFAULT_DIRECTORY
+    from warren.config.schedule_options import ScheduleSettings as ScheduleSettings
     from warren.config.schema import AppSettings as AppSettings
     from warren.config.schema import BeatSettings as BeatSettings
     from warren.config.schema import QueueSettings as QueueSettings
-    from warren.config.schema import ScheduleSettings as ScheduleSettings
     from warren.config.schema import WatchdogSettings as WatchdogSettings
     from warren.config.schema import WorkerSettings as WorkerSettings
     from warren.config.settings import Settings as Settings
@@ -36,11 +36,11 @@ _NAMES = {
     "path_checks": ("check_directories", "suite_of_another"),
     "reader": ("DEFAULT_DIRECTORY",),
     "task_checks": ("check_modules", "check_tasks"),
+    "schedule_options": ("ScheduleSettings",),
     "schema": (
         "AppSettings",
         "BeatSettings",
         "QueueSettings",
-        "ScheduleSettings",
         "WatchdogSettings",
         "WorkerSettings",
     ),

@@ -1,4 +1,4 @@
-"""Every option of Warren, each declared once.
+"""Every option of Warren, each declared once; those of [schedule:NAME] are in schedule_options.py.
 
 The shipped warren.ini, the documentation, the hints for a typo and the validation all follow from
 these classes.
@@ -6,11 +6,11 @@ these classes.
 
 from __future__ import annotations
 
-from typing import Annotated, Any, Literal
+from typing import Annotated, Literal
 
 from pydantic import SecretStr
 
-from warren.config import cron_line, values
+from warren.config import values
 from warren.config.broker_kind import BrokerKind, kind_of
 from warren.config.option_types import (
     CallRate,
@@ -27,7 +27,6 @@ from warren.config.option_types import (
     bytes_of,
     choice,
     duration,
-    json_of,
     listed,
     option,
     url,
@@ -41,7 +40,6 @@ ResultsURL = Annotated[SecretStr | None, url("redis", "rediss", "rpc", "file")]
 QueueType = Annotated[Literal["auto", "classic", "quorum"], choice("auto", "classic", "quorum")]
 Modules = Annotated[tuple[str, ...], listed("list of modules", values.modules)]
 Zone = Annotated[str, Kind("time zone", values.zone)]
-CronLine = Annotated[str | None, Kind("cron expression", cron_line.cron).or_none()]
 Names = Annotated[tuple[str, ...], listed("list of names", values.names)]
 Patterns = Annotated[tuple[str, ...], listed("list of task names or patterns", values.patterns)]
 
@@ -212,29 +210,6 @@ class BeatSettings(Section):
 
     enabled: Flag = option(True, "Whether this host runs it. Of all beats of a fleet one sends.")
     max_memory: Size = option(0, "The daemon is restarted gracefully above this size. 0: never.")
-
-
-class ScheduleSettings(Section):
-    """A task that is sent again and again: by `every` or by `cron`."""
-
-    enabled: Flag = option(True, "Whether the task is sent.")
-    task: Annotated[str, Kind("task name", values.task)] = option(..., "Name of the task.")
-    every: Annotated[float | None, duration(0.1).or_none()] = option(
-        None, "Time from one tick to the next."
-    )
-    cron: CronLine = option(None, "Minute, hour, day, month, weekday, in the time zone of [app].")
-    args: Annotated[list[Any], json_of("JSON list", list)] = option(
-        [], "Positional arguments of the task."
-    )
-    kwargs: Annotated[dict[str, Any], json_of("JSON object", dict)] = option(
-        {}, "Keyword arguments of the task."
-    )
-    queue: Annotated[str | None, Kind("name", values.name).or_none()] = option(
-        None, "Queue that the task is sent to. Empty: the task's own queue."
-    )
-    misfire: Annotated[Literal["run", "skip"], choice("run", "skip")] = option(
-        "run", "Ticks that are over 10 s late because no beat led: run the newest once, or skip it."
-    )
 
 
 class WatchdogSettings(Section):

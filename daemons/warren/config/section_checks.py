@@ -58,9 +58,21 @@ def _workers(settings: Settings, declared: set[str]) -> Iterator[Problem]:
             )
 
 
+def check_schedules(settings: Settings) -> Iterator[Problem]:
+    """Yield the problems of the schedule alone, also of entries that the files do not hold."""
+    yield from _schedules(settings, {*settings.queues})
+    yield from _sent_elsewhere(settings)
+
+
 def _schedules(settings: Settings, declared: set[str]) -> Iterator[Problem]:
     for name, entry in settings.schedules.items():
         heading = f"schedule:{name}"
+        if not entry.task:
+            if not entry.enabled and settings.app.celery:
+                continue  # it switches off an entry of the app; whether there is one is asked later
+            remedy = "add task = ... (Name of the task.)"
+            origin = settings.origin(heading)
+            yield Problem(origin, heading, "task", "this option", "it nowhere", remedy)
         if (entry.every is None) == (entry.cron is None):
             option = "" if entry.every is None else "cron"
             found = "neither" if entry.every is None else "both"
@@ -253,6 +265,7 @@ def _sent_elsewhere(settings: Settings) -> Iterator[Problem]:
     for name, entry in settings.schedules.items():
         if (
             entry.queue is None
+            or not entry.task
             or entry.queue not in settings.queues
             or entry.queue == settings.queue_of(entry.task)
         ):

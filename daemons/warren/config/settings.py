@@ -12,6 +12,7 @@ from pydantic import BaseModel, ConfigDict, Field
 from warren.config.option_types import Section
 from warren.config.queue_of_task import DEFAULT_QUEUE, last_queue, queue_of
 from warren.config.quotas_of_task import may_wait, quotas_of
+from warren.config.schedule_options import ScheduleSettings
 from warren.config.schema import (
     AppSettings,
     BeatSettings,
@@ -21,7 +22,6 @@ from warren.config.schema import (
     QueueSettings,
     QuotaSettings,
     ResultsSettings,
-    ScheduleSettings,
     SuperviseSettings,
     WatchdogSettings,
     WorkerSettings,

@@ -65,7 +65,9 @@ def check_modules(
 def check_tasks(settings: Settings, registered: Collection[str]) -> list[Problem]:
     """Return a problem for each task name or pattern that matches no registered task. Pure."""
     wanted = [
-        (f"schedule:{name}", "task", entry.task) for name, entry in settings.schedules.items()
+        (f"schedule:{name}", "task", entry.task)
+        for name, entry in settings.schedules.items()
+        if entry.task
     ]
     wanted += [
         (f"quota:{name}", "tasks", task)

@@ -14,10 +14,11 @@ from warren.config import celery_settings
 from warren.config.option_types import kind as option_kind
 from warren.config.queue_of_task import DEFAULT_QUEUE, EVERY_TASK
 from warren.config.reader import Ini, Value
-from warren.config.schema import QueueSettings, ScheduleSettings, WorkerSettings
+from warren.config.schedule_options import ScheduleSettings
+from warren.config.schema import QueueSettings, WorkerSettings
 from warren.config.settings import CELERY, KINDS, SectionKind, Settings
 from warren.config.units import Unexpected, shown
-from warren.config.values import name, nearest
+from warren.config.values import entry_name, name, nearest
 from warren.errors import Origin, Problem
 
 _CONTINUED = "a line that begins with white space continues the value above it"
@@ -82,7 +83,7 @@ def _add_section(
         return [_unknown_section(section, header)]
     if kind.named:
         try:
-            name(own_name)
+            (entry_name if kind.word == "schedule" else name)(own_name)
         except Unexpected as error:
             return [Problem(header, section, "", error.expected, error.found)]
         if kind.word == "queue" and own_name.startswith("amq."):

@@ -37,6 +37,17 @@ def name(text: str) -> str:
     )
 
 
+def entry_name(text: str) -> str:
+    """Return the name of a schedule entry, which may be any text on one line. Raises Unexpected.
+
+    Projects give their entries names such as "send the report". No file, program or queue is named
+    after an entry.
+    """
+    if text.strip() == text and text.isprintable() and 0 < len(text) <= 200:
+        return text
+    raise Unexpected("a name of at most 200 printable characters", shown(text))
+
+
 def names(text: str) -> tuple[str, ...]:
     """Return a list of such names. Raises Unexpected."""
     return tuple(map(name, items(text)))
