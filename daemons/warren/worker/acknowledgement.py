@@ -1,5 +1,6 @@
-"""When the worker acknowledges a task's message: at the task's end, or after the callbacks of the
-end.
+"""When the worker acknowledges a task's message.
+
+It does so at the end of the task, or after the callbacks of that end.
 """
 
 from __future__ import annotations
@@ -17,7 +18,7 @@ from warren.worker.message_copy import TICKETS
 
 
 class AcknowledgedRequest(CeleryRequest):
-    """Celery's request of a task, whose acknowledgement may wait."""
+    """Celery's request of a task. Its acknowledgement may be held back."""
 
     crash_counts: ClassVar[CrashCounts]
     duplicate_ticks: ClassVar[DuplicateTicks]
@@ -28,7 +29,7 @@ class AcknowledgedRequest(CeleryRequest):
 
     @cached_property
     def _context(self) -> Any:
-        """The context, which knows its request."""
+        """Return the context, which holds its request."""
         context = CeleryRequest._context.func(self)
         vars(context)[OWNER] = self
         return context
@@ -36,9 +37,10 @@ class AcknowledgedRequest(CeleryRequest):
     def hold(self) -> Callable[[Any], None] | None:
         """Hold the acknowledgement back; return the function that gives it later.
 
-        Return None where it is not held back. If the worker dies before it is given, the broker
-        delivers the message again. A task with slots is always acknowledged at once: its slots cool
-        from that moment, and a callback may wait for one of them.
+        Returns None when the acknowledgement is not held back. If the worker dies before it has
+        acknowledged, the broker delivers the message again. A task with slots is always
+        acknowledged at once: its slots cool from that time, and a callback may wait for one of
+        them.
         """
         if TICKETS in self.request_dict or not self.task.acks_late:
             return None
@@ -59,10 +61,10 @@ class AcknowledgedRequest(CeleryRequest):
             self.duplicate_ticks.ended(self.request_dict)
 
     def _acknowledge_copied(self) -> None:
-        """Acknowledge the message, of which the broker has a copy: the task has not ended."""
+        """Acknowledge a message of which the broker has a copy. The task itself has not ended."""
         super().acknowledge()
 
     def _acknowledge_counted(self) -> None:
-        """Acknowledge the message, of which the broker has a copy that carries a crash."""
+        """Acknowledge a message of which the broker has a copy that counts a crash."""
         self.crash_counts.carried(self.id)
         self._acknowledge_copied()

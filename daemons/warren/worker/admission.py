@@ -20,13 +20,13 @@ from warren.system.process import current_process
 from warren.worker.message_copy import TICKETS
 from warren.worker.task_processes import TaskProcesses, now
 
-#: Seconds until the worker asks a ledger again whose lock was held. They are many more than the
-#: wait for a lock takes, so that the main loop mostly runs.
+#: Seconds until the worker asks a ledger again whose lock was held. This is much longer than the
+#: wait for a lock, so that the main loop is mostly free.
 BUSY_WAIT = 0.5
 #: Seconds until a ledger that could not be read is asked again.
 ERROR_WAIT = 1.0
-#: Seconds until the worker asks a ledger again of which every slot is open: nobody knows when one
-#: becomes free.
+#: Seconds until the worker asks a ledger again whose slots are all open: nobody knows when one of
+#: them becomes free.
 UNKNOWN_WAIT = 0.1
 
 Tickets = dict[str, tuple[Ticket, ...]]
@@ -46,7 +46,7 @@ class Admission:
         self._pending: deque[tuple[str, Callable[[], object]]] = deque()
 
     def reserve(self, quotas: Quotas) -> Tickets | None:
-        """Take slots of every quota, ordered by name; return None if one has too few."""
+        """Take slots of every quota, ordered by name; return None if a quota has too few."""
         tickets: Tickets = {}
         for name, ledger, cost in quotas:
             try:
@@ -55,7 +55,8 @@ class Admission:
                 logger().warning(Event.LEDGER_BUSY, quota=name, reason=str(busy))
                 own = None
             except LEDGER_ERRORS as error:
-                # Nothing is admitted on a ledger that cannot be read; the watchdog mends it.
+                # Nothing is admitted while a ledger cannot be read. The watchdog repairs the
+                # ledger.
                 logger().error(Event.LEDGER_DAMAGED, quota=name, reason=str(error))
                 own = None
             if own is None:
@@ -74,8 +75,8 @@ class Admission:
     ) -> Callable[..., Any]:
         """Return a function that settles `tickets` and then calls `answer` (ack or reject).
 
-        This settles what a killed pool child did not settle: the outcome of its call is unknown.
-        While a process that the task has started still lives, the slots stay open
+        The function settles the slots that a killed pool child has left: the outcome of its call is
+        unknown. While a process that the task has started still lives, the slots stay open
         (task_processes.py).
         """
         since = now()  # Before any pool child begins with the task.
@@ -91,7 +92,8 @@ class Admission:
         return settle_and_answer
 
     def drop(self, request: Any) -> None:
-        """Release the slots of a request that no pool child has taken up, or takes up too late.
+        """Release the slots of a request that no pool child has begun, or that a child begins too
+        late.
 
         After this the child may not call.
         """

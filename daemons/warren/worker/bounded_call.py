@@ -11,20 +11,20 @@ from collections.abc import Callable
 from types import FrameType
 from typing import Any
 
-#: Seconds between two alarms: code that passes over every exception gets more than one.
+#: Seconds between two alarms. Code that catches every exception gets more than one alarm.
 _AGAIN = 1.0
 
 
 class TookTooLong(BaseException):
-    """A call took too long; no `Exception`, which an `except` around a retry would catch."""
+    """A call took too long. Not an `Exception`, which an `except` around a retry would catch."""
 
 
 def call_within(seconds: float, call: Callable[..., Any], given: dict[str, Any]) -> Any:
     """Return what `call(**given)` returns. Raises TookTooLong after so many seconds.
 
-    The limit ends what sleeps, waits for a socket or a lock, or runs in Python. In another thread
-    than the main one, and within another such call, there is no limit of its own. What never comes
-    back to Python is left to supervise.
+    The limit ends a call that sleeps, that waits for a socket or a lock, or that runs in Python. A
+    call that never returns to Python is left to supervise. There is no limit in another thread than
+    the main thread, and none for a call within such a call.
     """
     before = signal.getsignal(signal.SIGALRM)
     if threading.current_thread() is not threading.main_thread() or before is _alarm:
@@ -34,8 +34,8 @@ def call_within(seconds: float, call: Callable[..., Any], given: dict[str, Any])
     try:
         return _bounded(call, given)
     finally:
-        # This is safe at each instruction: an alarm that comes here finds no bounded call below it,
-        # and does nothing.
+        # This is safe at each instruction: an alarm that comes after this line finds no bounded
+        # call, and does nothing.
         signal.setitimer(signal.ITIMER_REAL, 0)
         signal.signal(signal.SIGALRM, before if before is not None else signal.SIG_DFL)
 

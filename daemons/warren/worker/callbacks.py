@@ -47,7 +47,7 @@ _Hooks = list[tuple[str, tuple[Any, ...]]]
 
 @dataclass(eq=False)
 class _Following:
-    """A callback of one task's end, from its hand-over to a pool child until it is done."""
+    """A callback of one task's end, from the time when a pool child gets it until it is done."""
 
     task_id: str
     task: str | None
@@ -68,7 +68,7 @@ class Callbacks:
 
     @property
     def running(self) -> bool:
-        """Whether a callback is unfinished, which the end of the worker would cut off."""
+        """Return whether a callback is unfinished. The end of the worker would cut it off."""
         return bool(self._following or self._hooks)
 
     def cut_off(self) -> None:

@@ -25,9 +25,10 @@ def quieten() -> None:
 
 
 def _is_news(record: logging.LogRecord) -> bool:
-    """Return whether a line is about anything but an attempt to store a result.
+    """Return whether the line is news.
 
-    Celery logs a traceback for each attempt. result_storing.py logs one line for a row of attempts.
+    Only a line about an attempt to store a result is not: Celery logs a traceback for each attempt,
+    and result_storing.py logs one line for a row of attempts.
     """
     return not str(record.msg).startswith("Failed operation %s. Retrying")
 

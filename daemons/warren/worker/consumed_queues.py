@@ -1,4 +1,4 @@
-"""Which of its queues a worker takes from.
+"""The queues from which a worker takes messages.
 
 A quota pauses a queue for a while. Remote control cancels a queue until remote control adds the
 queue again.
@@ -12,7 +12,7 @@ from celery.worker.consumer import Consumer as CeleryConsumer
 
 
 class TakenQueues(CeleryConsumer):
-    """Celery's consumer, which knows why it does not take from a queue."""
+    """Celery's consumer. It also knows why it does not take messages from a queue."""
 
     def __init__(self, *arguments: Any, **options: Any) -> None:
         #: Queues that remote control has cancelled while the worker ran (`celery control
@@ -27,8 +27,8 @@ class TakenQueues(CeleryConsumer):
     def cancel_task_queue(self, queue: str) -> None:
         """Stop consuming the queue, by remote control."""
         self.withdrawn.add(queue)
-        # The connection was lost meanwhile. The worker does not consume the queue over the next
-        # one.
+        # The connection was lost meanwhile. The worker will not consume the queue over the next
+        # connection.
         if self.task_consumer is None:
             self.app.amqp.queues.deselect(queue)
         else:

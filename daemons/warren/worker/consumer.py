@@ -30,7 +30,10 @@ _logger = logging.getLogger(__name__)
 
 
 class Consumer(ConnectedConsumer):
-    """Consumes the worker's queues. Celery makes it, by a partial that has the keywords."""
+    """Consumes the worker's queues.
+
+    Celery makes the object, by a partial that has the keywords.
+    """
 
     def __init__(
         self,
@@ -44,13 +47,13 @@ class Consumer(ConnectedConsumer):
         self._stages = stages
         self._dead_letters = dead_letters
         self._unknown_tasks = unknown_tasks
-        #: Messages delivered to this process so far. To the supervisor a worker is stuck that is
-        #: connected and gets no messages.
+        #: Messages delivered to this process so far. The supervisor takes a worker for stuck that
+        #: is connected and gets no messages.
         self.taken = 0
         #: How many of these messages the worker has rejected.
         self.rejected = 0
         self.pending_answers = PendingAnswers(self)
-        #: Keeps a message that was found well formed in memory, and runs it when it is due.
+        #: Keeps a well-formed message in memory, and runs its task when the task is due.
         self.keep_until_due: Callable[[Any], None] = lambda message: None
         super().__init__(partial(self._admit, on_task_request), *arguments, **options)
 
@@ -78,8 +81,8 @@ class Consumer(ConnectedConsumer):
             except errors:
                 current_message.clear()
                 raise
-            # Not at an error of another kind: such an error ends the worker, and the message is to
-            # blame.
+            # An error of another kind is not caught here: such an error ends the worker, and the
+            # message counts as its cause.
             current_message.clear()
 
         return checked
@@ -106,7 +109,7 @@ class Consumer(ConnectedConsumer):
         )
 
     def on_unknown_message(self, body: Any, message: Any) -> None:
-        """Reject a message that is no task message at all."""
+        """Reject a message that is not a task message."""
         self._reject(message, "expected a task message (headers task and id), found neither", None)
 
     def on_decode_error(self, message: Any, exc: BaseException) -> None:
@@ -116,7 +119,7 @@ class Consumer(ConnectedConsumer):
         )
 
     def on_invalid_task(self, body: Any, message: Any, exc: BaseException) -> None:
-        """Reject a task message whose fields are not of the protocol."""
+        """Reject a task message whose fields do not follow Celery's protocol."""
         expected = (
             "JSON and nothing else"
             if isinstance(exc, ContentDisallowed)
@@ -149,7 +152,7 @@ class Consumer(ConnectedConsumer):
 
     def _reject(self, message: Any, reason: str, exc: BaseException | None) -> None:
         self.rejected += 1
-        # The connection's own errors are logged: the message is delivered again, and rejected then.
+        # The connection's own errors are logged. The message is delivered again, and rejected then.
         done = partial(message.ack_log_error, _logger, self.connection_errors)
         reject(
             message,

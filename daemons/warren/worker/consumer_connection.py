@@ -1,4 +1,7 @@
-"""The connection of Celery's consumer: logs why there is none, and writes heartbeats meanwhile."""
+"""The connection of Celery's consumer.
+
+While there is no connection, this class logs why, and writes heartbeats.
+"""
 
 from __future__ import annotations
 
@@ -27,9 +30,9 @@ _REFUSED_PAUSE = 2
 class ConnectedConsumer(TakenQueues):
     """Celery's consumer, which continues after any error of its connection.
 
-    `write_heartbeat` is called at least once a second while the broker is away. `refuse_queue` is
-    called when RabbitMQ does not let the worker declare a queue, with the queue's name and the
-    error; it raises the exception that ends the worker.
+    write_heartbeat: called at least once a second while the broker is away. refuse_queue: called
+    with the name of a queue and the error when RabbitMQ does not let the worker declare the queue;
+    it raises the exception that ends the worker.
     """
 
     def __init__(
@@ -48,8 +51,9 @@ class ConnectedConsumer(TakenQueues):
         super().__init__(*arguments, **options)
 
     def ensure_connected(self, conn: Any) -> Any:
-        """Connect, however long that takes. A restart of the worker would not end an outage of the
-        broker.
+        """Connect, however long that takes.
+
+        A restart of the worker would not end an outage of the broker.
         """
 
         def failed(error: BaseException, interval: float) -> None:
@@ -81,9 +85,9 @@ class ConnectedConsumer(TakenQueues):
                     callback=waiting,
                 )
             except (*conn.connection_errors, *conn.channel_errors) as error:
-                # kombu gives up at a refused password or a missing virtual host. The running tasks
-                # continue until an operator has corrected that. To end the worker would cut the
-                # tasks off, and correct nothing.
+                # kombu gives up after a refused password or a missing virtual host. The running
+                # tasks continue until an operator has corrected that. An end of the worker would
+                # cut the tasks off, and correct nothing.
                 failed(error, _REFUSED_PAUSE)
                 conn.maybe_switch_next()
                 for _ in range(_REFUSED_PAUSE):
@@ -95,8 +99,9 @@ class ConnectedConsumer(TakenQueues):
         return connected
 
     def on_connection_error_after_connected(self, exc: BaseException) -> None:
-        """Handle a broken connection: running tasks continue, and their messages are delivered
-        again.
+        """Handle a broken connection.
+
+        Running tasks continue, and the broker delivers their messages again.
         """
         refused = isinstance(exc, self.channel_errors)
         logger().warning(
@@ -104,18 +109,19 @@ class ConnectedConsumer(TakenQueues):
             reason=str(exc) or type(exc).__name__,
             remedy=remedy(str(exc)) if refused else None,
         )
-        # Write it now: as Redis' transport closes the broken connection it waits for some answers.
+        # Written now, because Redis' transport waits for some answers when it closes the broken
+        # connection.
         self._write_heartbeat()
         try:
             super().on_connection_error_after_connected(exc)
         except Exception as error:  # noqa: BLE001
-            # Celery's last step is to close what is broken, at which kombu's Redis transport fails
-            # when messages were unacknowledged. The connection is gone by then, and the error would
-            # end the worker.
+            # Celery's last step is to close what is broken. kombu's Redis transport fails in this
+            # step when messages were unacknowledged. The connection is gone by then, and the error
+            # would end the worker.
             logger().warning(
                 Event.BROKER_LOST, reason=str(error), consequence="the worker connects again"
             )
-        if refused:  # otherwise refused again at once, as connecting succeeds
+        if refused:  # without the pause it is refused again at once, because connecting succeeds
             self._pause()
 
     def on_connection_error_before_connected(self, exc: BaseException) -> None:
@@ -132,10 +138,11 @@ class ConnectedConsumer(TakenQueues):
             time.sleep(1)
 
     def connect(self) -> Any:
-        """Connect, and declare every queue of the settings, also those that only other hosts
+        """Connect, and declare every queue of the settings, also queues that only other hosts
         consume.
 
-        Celery binds all of these queues for delayed delivery. If one is missing it binds none.
+        Celery binds all of these queues for delayed delivery. If one of them is missing, Celery
+        binds none.
         """
         connection = super().connect()
         ask_for_raisable(self.app, connection)
@@ -145,9 +152,9 @@ class ConnectedConsumer(TakenQueues):
             except ChannelError as error:
                 self._refuse_queue(queue.name, error)
         if connection.transport.driver_type == "amqp":
-            # Declare it before there is a dead letter: RabbitMQ logs each passive declaration of a
-            # queue that is not there. Without the permission the worker continues, and keeps the
-            # messages that it rejects on this host.
+            # Declared before there is a dead letter: RabbitMQ logs each passive declaration of a
+            # missing queue. Without the permission the worker continues, and keeps rejected
+            # messages on this host.
             channel = connection.channel()
             with suppress(ChannelError):
                 declare_rejected(channel, self.app.conf.task_default_queue_type)
@@ -158,7 +165,7 @@ class ConnectedConsumer(TakenQueues):
     def on_close(self) -> None:
         """Drop the tasks that no pool child has begun: the broker will deliver them again."""
         with suppress(*self.connection_errors, *self.channel_errors):
-            self.pool.hear()  # a task that has begun is not dropped
+            self.pool.hear()  # a task that has begun must not be dropped
         waiting = tuple(reserved_requests - active_requests)
         super().on_close()
         for request in waiting:

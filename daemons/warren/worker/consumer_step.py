@@ -21,7 +21,7 @@ def step_of(
 
     class Step(bootsteps.StartStopStep):
         requires = ("celery.worker.consumer.tasks:Tasks",)
-        entry: Any = None  # A connection may be lost before this step has started.
+        entry: Any = None  # The connection may be lost before this step has started.
 
         def start(self, consumer: Any) -> None:
             begin(consumer)
@@ -29,7 +29,7 @@ def step_of(
 
         def stop(self, consumer: Any) -> None:
             # Celery starts the step again at each reconnection. A second timer would act for the
-            # connection that is gone.
+            # old connection.
             if self.entry is not None:
                 self.entry.cancel()
 

@@ -25,10 +25,10 @@ from warren.system.regular_file import make_directory, open_or_make, read_regula
 #: Bytes of the file that belong to one pool child: the id of its task and the task's name, or
 #: zeros.
 _SLOT = 4096
-#: Characters of an id or a name that are kept: whatever characters they are, both fit as JSON.
+#: Characters of an id or a name that are kept. So many of any characters fit as JSON.
 _KEPT = 160
 #: Characters that are kept of the name and of the routing key of a task that was acknowledged
-#: before it ran. They fit beside its id.
+#: before it ran. Both fit beside the task's id.
 _KEPT_NAME, _KEPT_KEY = 100, 64
 #: Tasks whose crashes a worker remembers; the oldest are forgotten.
 _REMEMBERED = 1000
@@ -54,21 +54,21 @@ class CrashCounts:
         self._inode = 0
         self._task_id = ""
         self._counted: dict[str, int] = {}
-        #: Tasks that died with the worker before and do not come again, as they were acknowledged
-        #: before they ran: id, name and routing key.
+        #: Tasks that died with the worker before, and whose messages do not come again because they
+        #: were acknowledged before the tasks ran: id, name and routing key.
         self.gone: list[tuple[str, str, str]] = []
         #: Tasks whose loss is counted in a copy of the message that the broker has not confirmed
         #: yet.
         self._on_way: list[str] = []
 
     def open(self, unasked: bool = False) -> None:
-        """Count the tasks that the worker before this one was running, if it did not end cleanly.
+        """Count the tasks that the last worker was running, if that worker did not end cleanly.
 
-        Call it before any child is forked.
+        Call this before any child is forked.
 
-        `unasked`: that worker ended cleanly, and its supervisor had not told it to. A task may have
-        sent the signal, and may do so each time it runs. So the tasks that were requeued at that
-        end count as well.
+        unasked: the last worker ended cleanly, but its supervisor had not asked for that. A task
+        may have sent the signal, and may do so each time it runs. So the tasks that were requeued
+        at that end count as well.
         """
         try:
             make_directory(self._at_work.parent)
@@ -81,9 +81,9 @@ class CrashCounts:
             )
             if died:
                 self._add(died)
-            # Clear only now. If the worker dies before this, the crash counts twice, and the task
-            # has one try less. The file gets its full size here, so that notes succeed when the
-            # disk is full later.
+            # Cleared only now: if the worker dies before this line, the crash counts twice, and the
+            # task has one try less. The file gets its full size here, so that notes succeed when
+            # the disk is full later.
             self._clear()
             remove_any(self._requeued)
             os.posix_fallocate(self._file, 0, _SLOT * self._processes)
@@ -129,11 +129,10 @@ class CrashCounts:
         return self.of(task_id)
 
     def lost_unheard(self, index: int, task_id: str) -> None:
-        """Count the task if the dead pool child with this index had begun it and the worker had not
-        heard.
+        """Count the task if the dead pool child with this index had begun it unheard by the worker.
 
-        The task's connection was lost before it began, so Celery no longer listened for its
-        beginning.
+        The connection that delivered the task was lost before the child began. So Celery no longer
+        listened for the beginning.
         """
         if self.began(index, task_id):
             reason = "the connection that delivered the task was lost, and then its process"
@@ -167,7 +166,7 @@ class CrashCounts:
         """Write one more loss of each task into this worker's own file. Raises OSError."""
         own = _read(self._counts)
         for task_id in task_ids:
-            own[task_id] = own.pop(task_id, 0) + 1  # The newest stand last.
+            own[task_id] = own.pop(task_id, 0) + 1  # the newest entries come last
         replace_file(self._counts, json.dumps(dict(list(own.items())[-_REMEMBERED:])))
 
     def forget(self, requeued: Sequence[tuple[str, str]] = ()) -> None:
@@ -187,7 +186,7 @@ class CrashCounts:
     def _left(self) -> Iterator[tuple[str, str, str | None]]:
         content = os.pread(self._file, os.fstat(self._file).st_size, 0)
         for start in range(0, len(content), _SLOT):
-            # There is no task, or a power cut has left half a note.
+            # There is no task in it, or a power cut has left half a note.
             with suppress(ValueError, TypeError):
                 task_id, name, *key = json.loads(content[start : start + _SLOT].rstrip(b"\0"))
                 yield str(task_id), str(name), str(key[0]) if key else None
@@ -222,7 +221,7 @@ class CrashCounts:
         # note remains.
         with suppress(OSError):
             if os.fstat(self._file).st_ino != self._inode:
-                return  # A task has closed the file, and the number is another file's by now.
+                return  # a task has closed the file, and the number now belongs to another file
             os.pwrite(self._file, text.ljust(_SLOT, b"\0"), _SLOT * current_process().index)
 
 

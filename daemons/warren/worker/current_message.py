@@ -1,11 +1,11 @@
-"""Which message the worker itself was handling when it died.
+"""The message that the worker itself was handling when it died.
 
 A message that kills its worker must not do so for ever. crash_counts.py counts the tasks that pool
-children run. But before a message comes to a child, the worker's main loop looks at it. When the
+children run. But before a message comes to a child, the worker's main loop handles it. When the
 worker is killed then (out of memory, hung) or ends on an error, no process is left to count. So the
-worker notes the message in a file before anything looks into it. The file outlives the process, and
-the worker's successor counts the noted message. The file is written, not mapped: a task may
-truncate it, and a store into a page that is gone would end the worker.
+worker notes the message in a file before any code looks into it. The file outlives the process, and
+the next worker counts the noted message. The file is written, not mapped: a task may truncate it,
+and a store into a page that no longer exists would end the worker.
 """
 
 from __future__ import annotations
@@ -73,9 +73,9 @@ class CurrentMessage:
     def _count(self, key: str) -> None:
         own = _read(self._counts)
         if int(key, 16):
-            own[key] = own.pop(key, 0) + 1  # The newest stand last.
+            own[key] = own.pop(key, 0) + 1  # the newest entries come last
             replace_file(self._counts, json.dumps(dict(list(own.items())[-_REMEMBERED:])))
-        self.clear()  # Clear only now: if the worker dies before, the crash counts twice.
+        self.clear()  # cleared only now: a death before this counts twice
         for path in self._counts.parent.glob("*.current-message-counts"):
             for known, count in _read(path).items():
                 self._counted[known] = self._counted.get(known, 0) + count
@@ -107,9 +107,9 @@ class CurrentMessage:
             os.pwrite(self._file, note, 0)
 
     def _is_open(self) -> bool:
-        """Return whether the descriptor is still that of the named file.
+        """Return whether the descriptor still belongs to the file at the path.
 
-        A module may have closed it, and a task may have removed the file.
+        A module may have closed the descriptor, and a task may have removed the file.
         """
         try:
             status = os.fstat(self._file)

@@ -29,9 +29,10 @@ from warren.worker.task_fields import queue_by_key
 
 #: Seconds between two writes of the heartbeat.
 HEARTBEAT = 1.0
-#: The reason in the failure of a task that died with its worker and does not come again.
+#: The failure's reason for a task that died with its worker and whose message does not come again.
 _GONE = WorkerLostError(
-    "the worker died while it ran, and it was acknowledged before it ran (acks_late = False)"
+    "the worker died while the task ran, and the message was acknowledged before that "
+    "(acks_late = False)"
 )
 
 
@@ -160,8 +161,9 @@ class Worker:
         self.parts.revokes.look()
 
     def _store_gone(self) -> None:
-        """Let a pool child store these failures, so that a silent result server does not delay the
-        start.
+        """Let a pool child store these failures.
+
+        So a result server that does not answer cannot delay the start.
         """
         gone = self.parts.crash_counts.gone
         for task_id, name, _ in gone:
@@ -193,7 +195,7 @@ class Worker:
         """Write the heartbeat when its details have changed, otherwise at most every HEARTBEAT
         seconds.
 
-        Without a consumer the broker is away. Then the worker only looks whether it must end.
+        Without a consumer the broker is away. Then the worker only checks whether it must end.
         """
         if consumer is None:
             if self.daemon.reloading:  # the new settings may name another broker
@@ -201,8 +203,8 @@ class Worker:
             self._notice_end()
             self.parts.drain.step_without_broker(self._controller.consumer)
         doing = "stopping" if self.parts.drain.begun else "ready" if consumer else "connecting"
-        # The supervisor waits for the outcome of a reload. A slow connection must not look to it
-        # like a loop that hangs.
+        # The supervisor waits for the outcome of a reload. It must not take a slow connection for a
+        # loop that hangs.
         news = (doing, self.daemon.reloads)
         if time.monotonic() - self._last_heartbeat < HEARTBEAT and news == self._last_news:
             return
@@ -243,7 +245,7 @@ class Worker:
             self.parts.drain.begin(0.0, "asked to stop at once")
 
     def _end(self, timeout: float, reason: str) -> None:
-        self.parts.drain.begin(timeout, reason)  # before the receivers of task modules
+        self.parts.drain.begin(timeout, reason)  # called before the receivers of task modules
         self._controller.shutting_down()
 
     def _apply(self, settings: Settings) -> None:

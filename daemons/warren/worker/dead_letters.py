@@ -38,7 +38,7 @@ WHY = "warren_rejected"
 FIRST_PAUSE, LONGEST_PAUSE = 1.0, 60.0
 #: The most messages, and the most bytes, that wait for a full disk in addition to the prefetch.
 MOST_UNKEPT, MOST_UNKEPT_BYTES = 1000, 64 * 2**20
-#: How many of them the worker tries in one step of the main loop.
+#: The messages that the worker tries in one step of the main loop.
 _BATCH = 50
 #: Characters of a reason that the header holds.
 _LONGEST = 400
@@ -61,7 +61,7 @@ class DeadLetters:
         self._directory = directory
         self._bound = Bound(directory)
         self._declare = partial(declare_rejected, queue_type=queue_type)
-        #: The messages that a full disk did not take, and their room in addition to the prefetch.
+        #: The messages that a full disk did not take, and the room for them in the prefetch.
         self._unkept: deque[_Unkept] = deque()
         self._room = PrefetchRoom()
         self._pause, self._next = FIRST_PAUSE, 0.0
@@ -93,7 +93,7 @@ class DeadLetters:
     def keep(self, message: Any, reason: str, done: Callable[[], Any]) -> None:
         """Keep a copy of the message, then call `done`, which acknowledges it."""
         headers = self._headers(message, reason)
-        # The embedded broker's channel has it.
+        # The embedded broker's channel keeps the copy.
         keep = getattr(message.channel, "keep_rejected", None)
         if keep is not None:
             self.write(message, partial(keep, message, headers), done)
@@ -108,21 +108,23 @@ class DeadLetters:
             }
             self._requeuer.send(message, "", REJECTED, done, **options)
             if (bound := getattr(message.channel, "bound_rejected", None)) is not None:
-                bound()  # Redis has it by now. On RabbitMQ the queue bounds itself.
+                bound()  # the copy is in Redis by now; RabbitMQ bounds its queue itself
         except self._requeuer.lost:
             raise  # The broker still has the message, and delivers it again.
-        # A message that cannot be run may be one that cannot be sent either: too large, no text,
-        # too deep.
+        # A message that cannot be run may be impossible to send, too: it may be too large, too
+        # deep, or not text.
         except Exception as error:  # noqa: BLE001
             logger().error(
-                Event.CANNOT_KEEP, reason=brief(error), consequence="it is kept on this host"
+                Event.CANNOT_KEEP,
+                reason=brief(error),
+                consequence="the message is kept on this host",
             )
             self._keep_here(message, headers, done)
 
     def keep_here(self, message: Any, reason: str, done: Callable[[], Any]) -> None:
-        """Keep the message on this host, while RabbitMQ takes no messages.
+        """Keep the message on this host, because RabbitMQ takes no messages.
 
-        Otherwise the message would take up room in the prefetch for as long.
+        Otherwise the message would hold a place in the prefetch for as long.
         """
         self._keep_here(message, self._headers(message, reason), done)
 
@@ -152,11 +154,11 @@ class DeadLetters:
         self._bound.added(len(content))
 
     def write(self, message: Any, write: Callable[[], None], done: Callable[[], Any]) -> None:
-        """Call `write`, which keeps the message, then `done`, which acknowledges it.
+        """Call `write`, which keeps the message, and then `done`, which acknowledges it.
 
-        A message that a full disk does not take stays unacknowledged, and is tried again. If it
-        went back to its queue, the broker would deliver it again and again for as long as the disk
-        is full.
+        When a full disk refuses the message, it stays unacknowledged, and the worker tries again.
+        If it went back to its queue, the broker would deliver it again and again while the disk is
+        full.
         """
         if not self._unkept:
             try:
@@ -190,7 +192,7 @@ class DeadLetters:
 
 
 class _Unkept(NamedTuple):
-    """A rejected message that is not on disk yet: its two functions, and the bytes of its body."""
+    """A rejected message that is not on disk yet: its two functions, and its size."""
 
     write: Callable[[], None]
     done: Callable[[], Any]
@@ -200,7 +202,7 @@ class _Unkept(NamedTuple):
 def _content(message: Any, headers: dict[str, Any]) -> bytes:
     """Return the file's text: the message with these headers.
 
-    Where JSON cannot hold the message, return what Python shows of it.
+    When JSON cannot hold the message, returns Python's own text of it.
     """
     try:
         return json.dumps(copy_of(message, **headers), default=_text).encode()

@@ -41,7 +41,10 @@ class DelayedTasks:
     def __init__(
         self, requeuer: Requeuer, near: float = NEAR, note: Callable[[str], object] = bool
     ) -> None:
-        """`note` is called with the name of each RabbitMQ queue that a message was sent to."""
+        """Make an empty set of such tasks.
+
+        note: called with the name of each RabbitMQ queue to which a message was sent.
+        """
         self._requeuer = requeuer
         self._note = note
         self._near = min(near, NEAR)
@@ -54,12 +57,12 @@ class DelayedTasks:
         self._refused = False
 
     def begin(self, consumer: Any) -> None:
-        """Begin with a new connection: all messages that were here or on their way come again."""
+        """Begin with a new connection. All messages that were here or on their way come again."""
         self._consumer, self._kept, self._leaving, self._refused = consumer, [], 0, False
         self._room.begin(consumer)
 
     def postpone(self, message: Any) -> bool:
-        """Send the message back to the broker if it is due much later; return whether it went."""
+        """Send the message back to the broker if it is due much later; return whether it left."""
         due = due_in(message.headers)
         if due <= 0:
             return False
@@ -78,18 +81,18 @@ class DelayedTasks:
         self._room.make(self._wanted())
 
     def _near_here(self) -> float:
-        # A quorum queue's prefetch cannot be raised: each message that is kept takes up room in it.
+        # A quorum queue's prefetch cannot be raised: each message that is kept holds a place in it.
         quorum = self._consumer.app.conf.task_default_queue_type == "quorum"
         return min(self._near, SHORTEST) if quorum else self._near
 
     def send_away(self, message: Any, until: float, seconds: float) -> bool:
-        """Send the message back to the broker, which is to deliver it again at the time `until`.
+        """Send the message back to the broker, which delivers it again at the time `until`.
 
-        `seconds` is the time until then. Return False if the message stays here.
+        seconds: the time until then. Returns False if the message stays in this worker.
         """
         if not source(message):
             return False
-        # The channels of Redis and of the embedded broker do it in one step.
+        # The channels of Redis and of the embedded broker send it back in one step.
         own = getattr(message.channel, "postpone", None)
         if own is not None:
             return bool(own(message, until))
@@ -128,9 +131,9 @@ class DelayedTasks:
             raise
 
     def _stays(self, message: Any) -> None:
-        """Keep the task here: RabbitMQ grants no queue for it, or the message cannot be copied.
+        """Keep the task in this worker: RabbitMQ grants no queue for it, or it cannot be copied.
 
-        Where RabbitMQ grants no queue, the worker keeps all such tasks, as Celery does.
+        When RabbitMQ grants no queue, the worker keeps all such tasks, as Celery does.
         """
         self._leaving -= 1
         if self._refused or len(self._kept) < MOST:
@@ -142,27 +145,27 @@ class DelayedTasks:
     def _make_room(self) -> None:
         """Raise the prefetch by the messages on their way, so that other tasks continue meanwhile.
 
-        It is raised by MOST at most, so that a flood does not fill the memory. While RabbitMQ takes
-        no messages there is no such limit, because no message can leave.
+        The prefetch is raised by MOST at most, so that a flood does not fill the memory. While
+        RabbitMQ takes no messages there is no such limit, because no message can leave the worker.
         """
         wanted = self._wanted()
         if wanted > self._room.raised:
             self._room.make(wanted)
 
     def _wanted(self) -> int:
-        # It is raised in steps: each change is a request to the broker, and the main loop waits for
-        # the answer.
+        # Raised in steps: each change is a request to the broker, and the main loop waits for the
+        # answer.
         wanted = -(-self._leaving // _STEP) * _STEP
         return wanted if self._requeuer.blocked else min(wanted, MOST)
 
 
 def away_for(due: float, kept: int, near: float) -> float:
-    """Return for how many seconds to send away a task that is due in `due` s; 0 to keep it. Pure.
+    """Return for how many seconds to send a task away that is due in `due` s; 0 to keep it. Pure.
 
-    `kept` is how many tasks are kept already.
+    kept: the number of tasks that the worker keeps already.
     """
     if due > near:
         return max(due - min(LEAD, near / 2), SHORTEST)
-    # The worker keeps no more than this. The other tasks come when they are due, up to a second
-    # late.
+    # The worker keeps no more tasks than this. Further tasks come back when they are due, up to a
+    # second late.
     return max(due, SHORTEST) if kept >= MOST else 0.0

@@ -1,8 +1,8 @@
 """Slots for a governed task whose body is called directly, so that no gate has admitted it.
 
-`task.map`, `starmap` and `chunks` are such calls, in a task of Celery's own that no quota governs.
-So are an error callback with the arguments (request, error, traceback), `apply`, and a plain
-`task(...)` in another task. Each waits for slots of its own, as `with quota(...).call()` does.
+`task.map`, `starmap` and `chunks` make such calls, in a task of Celery's own that no quota governs.
+So do an error callback with the arguments (request, error, traceback), `apply`, and a plain
+`task(...)` in another task. Each call waits for slots of its own, as `with quota(...).call()` does.
 """
 
 from __future__ import annotations
@@ -54,10 +54,10 @@ class DirectCalls:
 
 @contextmanager
 def _slots(costs: Mapping[str, int]) -> Iterator[None]:
-    """Wait for so many slots of each quota; they cool from the end of the block.
+    """Wait for so many slots of each quota. The slots cool from the end of the block.
 
-    Inside the block `with quota(...).call()` uses these slots first. The caller's own unused slots
-    are among these: under a limit of one, the call would otherwise wait for its own caller.
+    Inside the block `with quota(...).call()` uses these slots first. The slots include the caller's
+    own unused slots: otherwise, under a limit of one, the call would wait for its own caller.
     """
     outer = held.get()
     with ExitStack() as stack:
@@ -79,7 +79,10 @@ def _slots(costs: Mapping[str, int]) -> Iterator[None]:
 
 
 def _taken(costs: Mapping[str, int]) -> dict[str, list[Any]] | None:
-    """Take slots of all quotas or of none: a task that keeps one and waits may block another."""
+    """Take slots of all quotas or of none.
+
+    A task that kept some slots and waited for others could block another task.
+    """
     taken: dict[str, list[Any]] = {}
     try:
         for name, cost in costs.items():

@@ -1,8 +1,8 @@
 """How a worker ends.
 
-The worker takes no more messages. Running tasks finish within the stop timeout, and all others go
-back to the broker. The main loop keeps running meanwhile, so that results, acknowledgements and the
-heartbeat continue.
+The worker takes no more messages. Running tasks finish within the stop timeout, and all other tasks
+go back to the broker. The main loop keeps running meanwhile, so that results, acknowledgements and
+the heartbeat continue.
 """
 
 from __future__ import annotations
@@ -20,10 +20,10 @@ from warren.worker.gate import Gate
 from warren.worker.requeue import Requeuer
 from warren.worker.task_fields import about
 
-#: Seconds that a cancelled task has to clean up, before its process is killed. The supervisor kills
-#: after 10 s.
+#: Seconds that a cancelled task has to clean up before its process is killed. The supervisor kills
+#: the worker after 10 s.
 GRACE = 2.0
-#: The same for an idle pool child.
+#: Seconds that an idle pool child has before it is killed.
 LAST_WORDS = 5.0
 
 
@@ -41,7 +41,7 @@ class Drain:
         self.requeuer = requeuer
         #: The callbacks of task ends that the worker has reported: they count as running work.
         self._callbacks = callbacks
-        #: Kills the pool children that still live after that many seconds.
+        #: Kills the pool children that still live after so many seconds.
         self._end_pool = end_pool
         self.deadline: float | None = None
         #: The tasks that did not finish in time: id and name.
@@ -49,11 +49,14 @@ class Drain:
 
     @property
     def begun(self) -> bool:
-        """Whether the worker is ending."""
+        """Return whether the worker is ending."""
         return self.deadline is not None
 
     def begin(self, timeout: float, reason: str) -> None:
-        """Stop taking messages; running tasks have `timeout` seconds, 0 requeues them at once."""
+        """Stop taking messages.
+
+        timeout: seconds that running tasks have; 0 requeues them at once.
+        """
         deadline = time.monotonic() + timeout
         if self.deadline is None or deadline < self.deadline:
             self.deadline = deadline
@@ -69,7 +72,7 @@ class Drain:
         if self.deadline is None:
             return
         if not self.gate.closed:
-            self.gate.closed = True  # A paused queue is not resumed.
+            self.gate.closed = True  # a paused queue is not resumed any more
             if consumer.task_consumer is not None:
                 consumer.task_consumer.cancel()
         # The worker waits a little, also beyond the deadline, for the confirmation of a copy that
@@ -95,7 +98,7 @@ class Drain:
 
     def _stop(self) -> None:
         if state.should_stop is None:
-            # A module may have code for the end of its process, and a child may hang in it.
+            # A module may run code at the end of its process, and a child may hang in such code.
             self._end_pool(LAST_WORDS)
             state.should_stop = 0  # This is Celery's warm shutdown: nothing is left to wait for.
 
@@ -103,15 +106,16 @@ class Drain:
         # The pool asks its children by SIGTERM, which a task may have switched off, and waits for
         # them without an end.
         self._end_pool(GRACE)
-        # Cancelled tasks were not acknowledged: closing the connection requeues their messages.
-        # Their slots stay open until the watchdog sees these processes dead, and cool from then.
+        # Cancelled tasks were not acknowledged, so the close of the connection requeues their
+        # messages. Their slots stay open until the watchdog finds these processes dead; then the
+        # slots cool.
         for request in state.active_requests:
             if request.acknowledged:
                 # The task was acknowledged before it ran, so it does not come back. Its request
                 # reports that it has failed.
                 continue
             self.requeued.append((request.id, request.name))
-            reason = "the worker ends, and the task did not finish within stop_timeout"
+            reason = "the worker ended, and the task had not finished within stop_timeout"
             logger().warning(Event.TASK_REQUEUED, **about(request), reason=reason)
         consumer.cancel_active_requests()
         self._callbacks.cut_off()

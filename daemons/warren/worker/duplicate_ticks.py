@@ -1,9 +1,9 @@
 """Drops a tick of beat that comes twice under one id.
 
-Beat sends a tick again when it cannot know whether the broker has the first message. The second
-message is dropped if this host knows that the task of the first one has ended. The tasks that have
-ended are in a table that all workers of the host share and that outlives them. Other hosts, and the
-running tasks of another worker of this host, are not known here.
+Beat sends a tick again when beat cannot know whether the broker has the first message. The second
+message is dropped if this host knows that the task of the first message has ended. All workers of
+the host share a table of ended tasks, which outlives them. What other hosts have run, and what
+another worker of this host is running now, is not known here.
 """
 
 from __future__ import annotations
@@ -28,16 +28,16 @@ from warren.worker.task_fields import about_message
 #: The bytes that stand for one id, the ids in one row (the newest first), and the rows of the
 #: table.
 _DIGEST, _ROW, _ROWS = 16, 16, 4096
-#: Seconds until a second message is looked at again while the task of the first one runs.
+#: Seconds until a second message is checked again while the task of the first message runs.
 AGAIN = 5.0
 _logger = logging.getLogger(__name__)
 
 
 class Ended:
-    """The newest ids that were added, about 50,000, in a file of fixed size.
+    """The ids that were added last, about 50,000, in a file of fixed size.
 
-    There is no lock: when two ids are added to one row at the same moment, one may be lost. A power
-    cut may lose any. An id that cannot be written or read counts as not known.
+    There is no lock: when two ids are added to one row at the same moment, one id may be lost. A
+    power cut may lose any id. An id that cannot be written or read counts as unknown.
     """
 
     def __init__(self, path: Path) -> None:
@@ -75,8 +75,9 @@ class Ended:
 class DuplicateTicks:
     """The ticks that come to one worker.
 
-    `away` sends a message back to the broker. It takes the message, the time at which to deliver it
-    again (wall clock), and the seconds until then. It returns False when it cannot send.
+    away: sends a message back to the broker. It takes the message, the time at which to deliver it
+    again (seconds since the epoch), and the seconds until then. It returns False when it cannot
+    send.
     """
 
     def __init__(self, path: Path, away: Callable[[Any, float, float], bool]) -> None:
@@ -93,9 +94,10 @@ class DuplicateTicks:
             self._ended.add(identity)
 
     def repeats(self, message: Any) -> bool:
-        """Drop a message that repeats a tick, or send it back; return whether it did so.
+        """Drop a message that repeats a tick, or send it back; return whether one of these was
+        done.
 
-        It goes back while the task of the first message still runs.
+        The message goes back while the task of the first message still runs.
         """
         identity = _tick(message.headers)
         if not identity:
@@ -104,8 +106,8 @@ class DuplicateTicks:
             logger().info(Event.TICK_REPEATED, **about_message(message))
             message.ack_log_error(_logger, self._consumer.connection_errors)
             return True
-        # It is not dropped yet: the broker may no longer have the first message, and if this worker
-        # dies the tick would be lost.
+        # Not dropped yet: the broker may no longer have the first message, and if this worker died
+        # the tick would be lost.
         return _at_work(identity) and self._away(message, time.time() + AGAIN, AGAIN)
 
 
@@ -116,7 +118,7 @@ def _tick(headers: Any) -> str:
 
 
 def _at_work(identity: str) -> bool:
-    # After a broken connection Celery has the running tasks only in the second set.
+    # After a broken connection, only Celery's second set has the running tasks.
     return identity in state.requests or any(
         request.id == identity for request in state.active_requests
     )

@@ -1,7 +1,7 @@
 """Tasks of other workers, kept as files while RabbitMQ does not take them back.
 
-While they stayed unacknowledged they would take up room in the prefetch for as long as an alarm
-lasts, and the worker needs that room. They are no dead letters: another host may have the task.
+Unacknowledged, these messages would hold places in the prefetch for as long as an alarm lasts, and
+the worker needs the places. The messages are not dead letters: another host may have the tasks.
 """
 
 from __future__ import annotations
@@ -28,19 +28,19 @@ from warren.worker.message_copy import copy_of
 from warren.worker.message_file import brief, keep_file
 from warren.worker.requeue import Requeuer
 
-#: Seconds between two looks at the directory, and how many of its files are sent at a time.
+#: Seconds between two looks at the directory, and the files that one look sends.
 LOOK, BATCH = 2.0, 100
 #: Seconds until a message that RabbitMQ did not take is tried again.
 PASSED = 60.0
-#: The most bytes of a file that are read. The body of the largest message that Warren takes by
-#: default needs as many when each of its characters is escaped.
+#: The most bytes of a file that are read. A message of the largest size that Warren takes by
+#: default needs so many bytes when each of its characters is escaped.
 LARGEST = 1 << 27
 
 
 class ForeignTasks:
     """The files of one worker, in a directory of its own.
 
-    No other process sends them, as long as the settings name that worker.
+    As long as the settings name this worker, no other process sends its files.
     """
 
     def __init__(self, requeuer: Requeuer, directory: Path, dead_letters: DeadLetters) -> None:
@@ -48,8 +48,8 @@ class ForeignTasks:
         self._directory = directory
         self._dead_letters = dead_letters
         self._on_way: set[str] = set()
-        #: The files that could not be sent, each with the time until which it is skipped; and the
-        #: files that were logged already.
+        #: The files that could not be sent, each with the time until which it is skipped. And the
+        #: files whose failure is logged already.
         self._passed: dict[str, float] = {}
         self._told: set[str] = set()
         #: The channel of the current connection.
@@ -73,12 +73,12 @@ class ForeignTasks:
                 self._adopt(self._directory.parent / name)
 
     def _adopt(self, left: Path) -> None:
-        with suppress(OSError):  # A link, a file, or a full disk: it stays for the next connection.
+        with suppress(OSError):  # a link, a file or a full disk: the next connection tries again
             if left.is_symlink():
                 return
             for name in os.listdir(left):
                 make_directory(self._directory)
-                with suppress(FileNotFoundError):  # Another worker may have adopted it.
+                with suppress(FileNotFoundError):  # another worker may have adopted the file
                     os.rename(left / name, self._directory / name)
             left.rmdir()
 
@@ -93,7 +93,7 @@ class ForeignTasks:
         except (TypeError, ValueError, RecursionError):
             self._dead_letters.keep_here(message, reason, message.ack)
         else:
-            later = "it is sent on when RabbitMQ takes messages again"
+            later = "the message is sent on when RabbitMQ takes messages again"
             self._dead_letters.write(
                 message, partial(keep_file, self._directory, content, later), message.ack
             )
@@ -110,7 +110,7 @@ class ForeignTasks:
                 name for name in sorted(os.listdir(self._directory)) if not name.startswith(".")
             ]
             self._told &= set(waiting)
-            # Files that cannot go now are not part of the batch, so they hold up no other file.
+            # Files that cannot go now are not part of the batch, so that they delay no other file.
             waiting = [
                 name for name in waiting if name not in self._on_way and name not in self._passed
             ]
@@ -120,25 +120,29 @@ class ForeignTasks:
     def _send(self, name: str) -> None:
         path = self._directory / name
         try:
-            # Any task may put something else there, such as a fifo, on which the main loop would
-            # block for ever.
+            # Any task may put another kind of file there, such as a fifo that would block the main
+            # loop for ever.
             message, queue = _message(read_regular(path, LARGEST)[0], self._channel)
         except FileNotFoundError:
             return
         except (NotRegular, TooLarge, ValueError, KeyError, TypeError, RecursionError) as error:
-            self._reject(name, brief(error))  # This worker did not write it.
+            self._reject(name, brief(error))  # the file is not one that this worker has written
             return
         except OSError as error:
             self._pass(name, brief(error))
             return
         self._on_way.add(name)
-        # A callback of a failure never follows a confirmation, so a rejected message was not sent.
+        # A failure never follows a confirmation, so a rejected message was not sent.
         ways: dict[str, Any] = {
             "refused": partial(
-                self._reject, name, "expected a message that can be sent, found one that cannot"
+                self._reject,
+                name,
+                "expected a message that can be sent, found an unsendable message",
             ),
             "not_taken": partial(
-                self._pass, name, f"the queue {queue[:200]} does not exist, or takes no more"
+                self._pass,
+                name,
+                f"the queue {queue[:200]} does not exist, or takes no more messages",
             ),
         }
         try:
@@ -147,7 +151,7 @@ class ForeignTasks:
             self._requeuer.send(message, "", queue, partial(self._sent, name), waits=True, **ways)
         except self._requeuer.lost:
             raise
-        # This may not be the broker that the message came from.
+        # The message may have come from another broker than this.
         except (NoRoute, OperationalError) as error:
             self._pass(name, brief(error))
         except Exception as error:  # noqa: BLE001  any process may write what cannot be sent

@@ -29,11 +29,11 @@ BROKER_WAIT = 1.0
 #: The most seconds until the gate looks at a paused queue again: the watchdog may have raised the
 #: limit meanwhile.
 LONGEST_WAIT = 5.0
-#: Some queues may not pause for a task without a slot. The worker keeps such a task for this many
-#: seconds, then sends it to the end of its queue: without the pause the message would circulate at
-#: once.
+#: Some queues may not pause for a task without a slot. The worker keeps such a task for so many
+#: seconds, and then sends it to the end of its queue. Without the pause the message would circulate
+#: without rest.
 ROUND = 0.1
-#: A pause at least this long (seconds) is logged; shorter ones are normal for a full quota.
+#: Seconds. A pause of at least this length is logged; shorter pauses are normal for a full quota.
 NOTEWORTHY = 1.0
 
 
@@ -62,8 +62,9 @@ class Gate:
     def has_slots(self, request: Any) -> bool:
         """Return whether the request may run: it holds slots, or no quota governs its task.
 
-        This is the last check before the pool. It relies on no field of the message, and on no
-        earlier check. A request without slots goes back to its queue, and comes to the gate again.
+        This is the last check before the pool. The check relies on no field of the message, and on
+        no earlier check. A request without slots goes back to its queue, and comes to the gate
+        again.
         """
         if TICKETS in request.request_dict or not self.settings.quotas_of(request.task.name):
             return True
@@ -107,18 +108,18 @@ class Gate:
         if self.closed:
             return
         if queue in consumer.withdrawn:
-            # Remote control has cancelled the queue meanwhile: the gate must not resume it.
+            # Remote control has cancelled the queue meanwhile, and the gate must not resume it.
             self.paused.discard(queue)
             return
         pause = wait_s(quotas)
         if pause <= 0:
             self.paused.discard(queue)
-            # Messages that have not left yet come first (under an alarm the broker takes none
-            # back).
+            # Messages that have not left yet come first: under an alarm the broker takes no message
+            # back.
             for again in self.requeuer.withdraw(queue):
                 again()
             if queue in self.paused:
-                return  # Not all of them were admitted: the queue is paused again.
+                return  # not all of them were admitted, so the queue is paused again
             try:
                 consumer.add_task_queue(queue)
                 return
@@ -134,7 +135,7 @@ class Gate:
 class GatedTask:
     """The gate before one task type on one connection.
 
-    `admit` is Celery's message handler of the task.
+    admit: Celery's message handler of the task.
     """
 
     def __init__(self, gate: Gate, task: Task, admit: Callable[..., None], consumer: Any) -> None:

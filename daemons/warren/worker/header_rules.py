@@ -1,7 +1,8 @@
-"""What each header and property of a task message may hold: one rule a name.
+"""What each header and property of a task message may hold: one rule for each name.
 
-Celery takes these fields as they come. A list where a name belongs, or a time limit that is a word,
-ends the whole worker; a header named `get` hides the method by which a task finds its slots.
+Celery uses these fields without a check. A list in the place of a name, or a word in the place of a
+time limit, ends the whole worker; a header named `get` hides the method by which a task finds its
+slots.
 """
 
 from __future__ import annotations
@@ -26,8 +27,8 @@ EMBEDDED = ("callbacks", "errbacks", "chain", "chord")
 #: Numbers beyond this are refused: no valid count and no valid limit in seconds is so large.
 MOST = 10**9
 
-#: A header becomes an attribute of the task's request. These would hide what Celery or Warren asks
-#: the request for.
+#: A header becomes an attribute of the task's request. Headers with these names would hide what
+#: Celery or Warren reads from the request.
 _HIDING = frozenset(name for name in dir(Context) if callable(getattr(Context, name))) | {
     "is_eager"
 }
@@ -139,11 +140,14 @@ def _unfit(value: Any, rule: Rule | None) -> str:
 
 
 def kind(value: Any) -> str:
-    """Return how a reason names a value that is not as expected: never by the value itself."""
+    """Return a description of an unexpected value, for a reason.
+
+    The description never holds the value itself.
+    """
     if value is None:
         return "nothing"
     if isinstance(value, str):
         return f"a text of {len(value)} characters" if value else "an empty text"
     if isinstance(value, float) and not math.isfinite(value):
-        return "a number that is none"
+        return "a number that is not finite"
     return type(value).__name__

@@ -1,8 +1,8 @@
 """Where a message came from, and the address that it was sent to.
 
-A message that goes back to its queue as a copy goes there by the queue's name, so that no other
-queue gets one. What its sender wrote (exchange and routing key) stands in a header meanwhile: a
-task that is tried again is sent to the same address again.
+A copy of a message goes back to the queue by the queue's name, so that no other queue gets the
+copy. The sender's exchange and routing key are in a header of the copy meanwhile: a task that is
+tried again is sent to the same address again.
 """
 
 from __future__ import annotations

@@ -14,8 +14,8 @@ from warren.broker.timestamps import moment
 from warren.worker.header_rules import EMBEDDED, kind, problem_of
 from warren.worker.message_copy import TICKETS
 
-#: Warren sends and takes JSON only. Other encodings are also names of Python's codecs, some of
-#: which unpack.
+#: Warren sends and takes JSON only. Other encodings are also names of Python's codecs, and some of
+#: these codecs unpack.
 _CONTENT_TYPE = "application/json"
 _ENCODINGS = ("utf-8", "utf8", "us-ascii")
 
@@ -62,7 +62,7 @@ def _too_far(eta: Any) -> str:
 def _without_task(message: Any) -> str:
     try:
         body = message.payload
-    # Whatever a decoder raises, the message is not that of a task.
+    # A decoder may raise any error: in each case the message is not a task's message.
     except Exception as error:  # noqa: BLE001
         return _undecodable(error)
     if isinstance(body, dict) and "task" in body:

@@ -1,4 +1,4 @@
-"""When the task of a message may run, and how a fresh copy of one goes back to the broker."""
+"""When the task of a message may run, and how a fresh copy of a message goes back to the broker."""
 
 from __future__ import annotations
 
@@ -55,9 +55,9 @@ def copy_of(message: Any, **headers: Any) -> dict[str, Any]:
 def publish_copy(message: Any, exchange: str, routing_key: str, **headers: Any) -> None:
     """Publish the message again with these headers added.
 
-    Its acknowledgement has to follow on the same channel. On one channel the broker takes the copy
-    before the acknowledgement: if this is cut off between them, the task is there twice, never
-    lost.
+    The acknowledgement of the message has to follow on the same channel. On one channel the broker
+    takes the copy before the acknowledgement. After a cut between them the task is there twice; it
+    is never lost.
     """
     fields = copy_of(message, **headers)
     if routing_key == REJECTED:
@@ -70,30 +70,30 @@ def publish_copy(message: Any, exchange: str, routing_key: str, **headers: Any) 
 
 
 def is_expired(headers: Mapping[str, Any]) -> bool:
-    """Return whether the task was to run before now; Celery checks later, and finds the same.
+    """Return whether the task was to run before now.
 
-    Both read the text that `message_checks.settle` wrote. A clock that is set back in between is
-    why the worker runs no request of a governed task without slots, whatever was found here
-    (`Gate.has_slots`).
+    Celery checks this later, and finds the same, because both read the text that
+    `message_checks.settle` wrote. But the clock may be set back in between. So the worker runs no
+    request of a governed task without slots, whatever was found here (`Gate.has_slots`).
     """
     return _seconds_until(headers.get("expires")) < 0
 
 
 def due_in(headers: Mapping[str, Any]) -> float:
-    """Return the seconds until the task's ETA; 0 or less when it is due now.
+    """Return the seconds until the task's ETA; 0 or less when the task is due now.
 
-    That is also so when it has no ETA, or an ETA that Celery will refuse.
+    A task without an ETA, or with an ETA that Celery will refuse, is due now.
     """
     return _seconds_until(headers.get("eta"))
 
 
 def _seconds_until(text: Any) -> float:
-    """Return the seconds until a moment that was found well formed; 0 without one."""
+    """Return the seconds until a time in well-formed text; 0 for an empty text."""
     return datetime.fromisoformat(text).timestamp() - time.time() if text else 0.0
 
 
 def counted(headers: Mapping[str, Any], name: str) -> int:
-    """Return the number in a header that counts; 0 where there is none, or something else."""
+    """Return the number in a header that counts; 0 when the header is missing or not a count."""
     found = headers.get(name)
     return found if isinstance(found, int) else 0
 
@@ -101,6 +101,6 @@ def counted(headers: Mapping[str, Any], name: str) -> int:
 def pause_before(returns: int) -> float:
     """Return the seconds for which a message waits that came back `returns` times.
 
-    They double each time.
+    The seconds double with each return.
     """
     return min(LONGEST_PAUSE, FIRST_PAUSE * 2.0 ** min(returns, 10))

@@ -17,14 +17,14 @@ _LONGEST = 400
 
 
 def brief(error: Exception) -> str:
-    """Return an error's text as the reason of a log line or a header: its type, and cut short."""
+    """Return an error as the reason of a log line or a header: its type and its text, cut short."""
     return f"{type(error).__name__}: {error}"[:_LONGEST]
 
 
 def keep_file(directory: Path, content: bytes, reason: str) -> None:
-    """Add a file to the directory, on disk when this returns, and log why it is there.
+    """Add a file to the directory, and log why the message is there.
 
-    Raises OSError.
+    The file is on disk when this returns. Raises OSError.
     """
     name = f"{time.time_ns()}-{secrets.token_hex(4)}.json"
     make_directory(directory)

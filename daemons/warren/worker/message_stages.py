@@ -29,7 +29,7 @@ from warren.worker.rejection_flood import Flood
 
 @dataclass(frozen=True)
 class MessageStages:
-    """The stages of one worker, but for Celery's own."""
+    """The stages of one worker, except Celery's own."""
 
     current_message: CurrentMessage
     flood: Flood
@@ -44,8 +44,9 @@ class MessageStages:
         return self.current_message.refusal() or malformed(message)
 
     def diverts(self, message: Any) -> bool:
-        """Return whether a stage has taken a message that can be run, so that it does not reach
-        Celery.
+        """Return whether a stage has taken the message, so that Celery does not get it.
+
+        The message itself can be run.
         """
         return (
             self.flood.good(message)
@@ -55,6 +56,8 @@ class MessageStages:
         )
 
     def admit(self, request: Any, run: Callable[[Any], None]) -> None:
-        """Have the request of a task run by `run`, now or later, if it has the slots it needs."""
+        """Have `run` run the request of a task, now or later, if the request has the slots that it
+        needs.
+        """
         if self.gate.has_slots(request):
             self.quarantine.admit(request, run)

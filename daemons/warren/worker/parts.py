@@ -36,13 +36,13 @@ from warren.worker.task_guard import TaskGuard
 from warren.worker.task_processes import TaskProcesses
 from warren.worker.unknown_tasks import UnknownTasks
 
-#: Seconds that the main loop waits for a ledger's lock: one stopped process that holds it must not
-#: hold up the heartbeat and other queues.
+#: Seconds that the main loop waits for a ledger's lock. A stopped process that holds the lock must
+#: not delay the heartbeat and other queues.
 TIMEOUT = 0.05
 
 
 class Parts:
-    """What a worker is made of, beside its daemon and its loop."""
+    """The parts of a worker, except its daemon and its main loop."""
 
     def __init__(self, settings: Settings, name: str, program: str) -> None:
         options = settings.worker(name)
@@ -86,7 +86,7 @@ class Parts:
     def consumer(
         self, write_heartbeat: Callable[[], None], refuse_queue: Callable[[str, Exception], None]
     ) -> Callable[..., Consumer]:
-        """Return what makes the worker's consumer, from the arguments that Celery gives it."""
+        """Return a function that makes the worker's consumer from Celery's arguments."""
         stages = MessageStages(
             self.current_message,
             self.flood,
@@ -114,7 +114,10 @@ class Parts:
         )
 
     def begin(self, consumer: Any, enabled: list[str]) -> None:
-        """Take up a new connection of the consumer. `enabled` are the workers of the settings."""
+        """Take up a new connection of the consumer.
+
+        enabled: the workers of the settings.
+        """
         parts: tuple[Any, ...] = (
             self.requeuer,
             self.flood,

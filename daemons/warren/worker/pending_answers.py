@@ -1,9 +1,10 @@
-"""Answers to messages that Redis did not take: each is given again, or ends the connection.
+"""Answers to messages that Redis did not take. Each answer is given again, or ends the connection.
 
-RabbitMQ's connection is broken when an answer fails, and says so. Redis takes each answer by any
-connection that is there: the one that consumes stands, the message keeps its place in the
-prefetch, and with all places taken the worker would wait for ever. Redis knows a message by its tag
-on any connection, so that a task that has ended need not run again.
+When an answer fails on RabbitMQ, the connection is broken, and the worker notices. Redis takes each
+answer over any connection. When an answer fails there, the consuming connection stays intact, and
+the message keeps its place in the prefetch; when all places are held, the worker would wait for
+ever. Redis knows a message by its tag on any connection, so a task that has ended need not run
+again.
 """
 
 from __future__ import annotations
@@ -25,29 +26,33 @@ class PendingAnswers:
 
     def __init__(self, consumer: Any) -> None:
         self._consumer = consumer
-        #: The connection, by its number, over which Redis did not take an answer to a message.
+        #: The number of the connection over which Redis did not take an answer to a message.
         self._unanswered = -1
-        #: Redis' tags of the messages whose tasks are done, which it has not been told yet.
+        #: Redis' tags of messages whose tasks are done, which Redis has not been told yet.
         self._unacknowledged: deque[str] = deque()
 
     def begin(self) -> None:
-        """Have Redis' transport ask here whether a message is at work."""
+        """Have Redis' transport ask here whether this worker still has a message."""
         LOST.at_work = self._is_at_work
 
     def step(self) -> None:
-        """Tell Redis what is done and it did not take.
+        """Give Redis the answers that it did not take.
 
-        Raises an error of the connection, at which Celery connects again.
+        Raises an error of the connection; Celery then connects again.
         """
         if self._unanswered == self._consumer.restart_count:
             raise ConnectionResetError("the broker did not take an answer to a message in time")
         while self._unacknowledged:
             self._consumer.task_consumer.channel.qos.ack(self._unacknowledged[0])
-            # Not before: an acknowledgement that fails is pending still, and twice does no harm.
+            # removed only now: an acknowledgement that fails stays pending, and a second one does
+            # no harm
             self._unacknowledged.popleft()
 
     def watch(self, message: Any) -> None:
-        """Have the answers to a message noticed: Celery logs and forgets an answer that fails."""
+        """Notice the failure of an answer to this message.
+
+        Celery logs such a failure and forgets it.
+        """
         message.ack_log_error = self._noticing(message, message.ack_log_error, done=True)
         message.reject_log_error = self._noticing(message, message.reject_log_error, done=False)
 
@@ -59,18 +64,20 @@ class PendingAnswers:
     def _noticing(
         self, message: Any, answer: Callable[..., None], done: bool
     ) -> Callable[..., None]:
-        """Return `answer`, Celery's acknowledgement (`done`) or rejection, which notes its own
-        failure.
+        """Return `answer` with a note of its own failure.
+
+        answer: Celery's acknowledgement (`done`) or rejection.
         """
         connection = self._consumer.restart_count
 
         def noticed(*arguments: Any, **options: Any) -> None:
             over = self._consumer.restart_count != connection
-            # Each attempt at a broker that hangs holds up the main loop: one is enough.
+            # Each attempt at a broker that hangs blocks the main loop, so there is only one
+            # attempt.
             if self._unanswered != connection and not (over and done):
                 try:
                     answer(*arguments, **options)
-                # Redis takes no writes now: the answer is given again when it does.
+                # Redis takes no writes now, and gets the answer again when it does.
                 except self._consumer.channel_errors as error:
                     _logger.warning("Redis did not take an answer to a message: %s", error)
                 if not message.acknowledged:

@@ -1,10 +1,12 @@
-"""Celery's pool, for children that die at the same moment, and for tasks that write into its pipes.
+"""Celery's pool, made safe for children that die at the same moment, and for tasks that write into
+its pipes.
 
-The messages in the pipes are read by result_handler.py.
+result_handler.py reads the messages in the pipes.
 
-A child that is dead has said by its pipe whether it had begun with its task, and that is read
-before anything is decided. Celery looks into the pipes of only those children that it has found
-dead in this step of its loop; the task of a child that died a moment later ran again, uncounted.
+A dead child has said by its pipe whether it had begun its task. The pool reads this before it
+decides anything. Celery itself looks only into the pipes of children that it has found dead in the
+present step of its loop: when a child died a moment later, its task ran again without being
+counted.
 """
 
 from __future__ import annotations
@@ -28,12 +30,12 @@ from warren.worker.pool_messages import unread
 from warren.worker.result_handler import ResultHandler
 from warren.worker.stuck_children import APART, StuckChildren
 
-#: Seconds without a further byte after which a message that has begun is none: its writer has
-#: continued with something else long ago.
+#: Seconds. A message that has begun, and has got no further byte for so long, is not a message: its
+#: writer has continued with something else long ago.
 _BROKEN_OFF = 60.0
-#: Times that a task is given to another child because its child died and had neither said nor noted
-#: that it began. It is counted as lost then: its message may end each process that reads it, or the
-#: task erases both.
+#: Times that a task is given to another child because its child died, and had neither said nor
+#: noted that it began. Then the task counts as lost: its message may end each process that reads
+#: it, or the task erases both traces.
 MOST_UNSEEN = 20
 
 
@@ -51,35 +53,38 @@ class Pool(asynpool.AsynPool):
     ) -> None:
         """Make the children.
 
-        `began` returns whether the child with this index noted that it began with the task of this
-        id (crash_counts.py). `lost_unheard` is called when the child with this index has died, to
-        which a task of this id was written whose message comes again.
+        began: returns whether the child with this index has noted that it began the task with this
+        id (crash_counts.py). lost_unheard: called when the child with this index has died while it
+        had a task with this id whose message comes again.
         """
         self.began, self.lost_unheard = began, lost_unheard
         self._stuck = StuckChildren()
         super().__init__(*arguments, **options)
 
     def WorkerProcess(self, worker: Any) -> Any:  # noqa: N802  billiard's name
-        """Make a child as Celery does, with what Warren notes of it."""
+        """Make a child as Celery does, and add what Warren notes of the child."""
         made = super().WorkerProcess(worker)
         made.garbled = False
         made.said = None
         made.half_read = bytearray()
-        #: Tasks that were written to the child, and of whose beginning no process will hear; and
-        #: whether the child's death was counted for them.
+        #: Tasks that were written to the child, and whose beginning will not be reported to any
+        #: process; and whether the child's death was counted for them.
         made.unheard = []
         made.counted = False
         return made
 
     def create_result_handler(self) -> Any:
-        """Make the reader of the pipes as Celery does, which tells of garbage in them."""
+        """Make the reader of the pipes as Celery does. Warren's reader also reports garbage in a
+        pipe.
+        """
         made = super().create_result_handler()
         made.garbled = self._garbled
         return made
 
     def _garbled(self, proc: Any, reason: str) -> None:
-        """End a child in whose pipe was something else than its messages: where the next message
-        begins, is not known.
+        """End a child whose pipe holds something other than its messages.
+
+        Where the next message in the pipe begins is not known.
         """
         proc.garbled = True
         hub = self._result_handler._hub
@@ -93,9 +98,9 @@ class Pool(asynpool.AsynPool):
             os.kill(proc.pid, SIGKILL)
 
     def maintain_pool(self) -> None:
-        """Maintain the pool as Celery does, each 5 s and when a child has ended.
+        """Maintain the pool as Celery does, every 5 s and when a child has ended.
 
-        A message that has broken off ends its child.
+        A child whose message has broken off is ended.
         """
         handler = self._result_handler
         for fd, last in list(handler.begun.items()):
@@ -109,16 +114,16 @@ class Pool(asynpool.AsynPool):
 
     @property
     def timers(self) -> dict[Callable[[], None], float]:
-        """Return Celery's timers, and one for children that do not begin."""
+        """Return Celery's timers, and a timer for children that do not begin their task."""
         return {**super().timers, self.end_stuck: APART}
 
     def end_stuck(self) -> None:
-        """End the children that are idle and do not begin with the task that was written to them
-        (stuck_children.py).
+        """End the children that are idle and do not begin the task that was written to them.
 
-        That loses nothing: a child says that it begins before it does, and what it has said is read
-        after its end. A child that waits for a task is ended, too, if it had a task and the pool
-        has not heard that task's end: another process has read that message.
+        stuck_children.py finds these children. Ending them loses no task: a child reports that it
+        begins before it begins, and its reports are read after its end. A child that waits for a
+        task is also ended when it had a task whose end the pool has not heard: another process has
+        read the message of that end.
         """
         jobs = list(self._cache.values())
         idle = {
@@ -128,28 +133,29 @@ class Pool(asynpool.AsynPool):
         }
         for pid in self._stuck.look({pid: job._job for pid, job in idle.items()}, time.monotonic()):
             logger().error(Event.POOL_STUCK, process=pid, task_id=idle[pid].correlation_id)
-            # Its end is seen by the pool alone, in this process: the pid is still its own.
+            # Only the pool, in this process, reaps the child: so the pid is still the child's.
             os.kill(pid, SIGKILL)
 
     def _waits_idly(self, job: Any) -> bool:
-        """Return whether the child that has this task was idle at its last message, and waits now
-        for something else.
+        """Return whether the child that has this task was idle at its last message and waits now.
+
+        It waits for something else than this task.
         """
         proc = job._write_to
         if job._accepted or job.ready() or proc not in self._pool or job in self.outbound_buffer:
             return False
-        # A child that starts has said nothing. A child that runs a task has said that it began,
-        # also where the pool has forgotten the task.
+        # A child that starts has reported nothing. A child that runs a task has reported that it
+        # began, even if the pool has forgotten the task.
         if proc.said in (None, ACK) or not proc._is_alive() or not waits(proc.pid):
             return False
-        # It is this process that is slow where the task is written in parts and the child has read
-        # all of them.
+        # When the task is written in parts and the child has read all of them so far, this process
+        # is the slow one.
         return proc.inqW_fd not in self._active_writes or unread(proc.inqW_fd) > 0
 
     def _waits_unheard(self, job: Any) -> bool:
-        """Return whether the child that began with this task waits for the next one now.
+        """Return whether the child that began this task now waits for the next task.
 
-        No task does that, whatever else it does.
+        A task never waits in this way, whatever it does.
         """
         proc = job._write_to
         return (
@@ -160,12 +166,12 @@ class Pool(asynpool.AsynPool):
         )
 
     def flush(self) -> None:
-        """Forget what no child has begun with, as Celery does when a connection ends: the broker
-        delivers it again.
+        """Forget the tasks that no child has begun, as Celery does when a connection ends.
 
-        The broker does not deliver what follows a task's end (callbacks.py): that stays.
+        The broker delivers these tasks again. It does not deliver the callbacks that follow a
+        task's end (callbacks.py), so these stay.
         """
-        if self._state != RUN:  # the worker ends, and its waiting is over
+        if self._state != RUN:  # the worker ends, and waits for tasks no longer
             super().flush()
             return
         waiting = [job for job in self._cache.values() if not job._accepted]
@@ -177,7 +183,7 @@ class Pool(asynpool.AsynPool):
             del job.discard
         for job in set(waiting) - set(staying):
             getattr(job, "on_discard", lambda: None)()
-            # Its child may begin with it all the same.
+            # The child of this task may begin it all the same.
             if job._write_to is not None and job.correlation_id:
                 job._write_to.unheard.append(job.correlation_id)
         self.outbound_buffer.extend(job for job in staying if _unwritten(job))
@@ -191,7 +197,7 @@ class Pool(asynpool.AsynPool):
     def process_flush_queues(self, proc: Any) -> None:
         """Read what a child, alive or dead, has sent until now.
 
-        After garbage in its pipe nothing more is read.
+        After garbage in its pipe no further bytes are read.
         """
         if not proc.garbled and self._state != TERMINATE:
             self._result_handler.flush(proc)
@@ -204,16 +210,17 @@ class Pool(asynpool.AsynPool):
                 self.lost_unheard(proc.index, task_id)
 
     def _on_soft_timeout(self, job: int, soft: float, hard: float | None, hub: Any) -> None:
-        """Note that a task has reached its soft limit, unless its end is in the pipe: a loop that
-        is late looks at the clock first.
+        """Note that a task has reached its soft limit, unless its end is already in the pipe.
+
+        When the loop is late, it looks at the clock before it reads the pipe.
         """
         self._hear_of(job)
         super()._on_soft_timeout(job, soft, hard, hub)
 
     def _on_hard_timeout(self, job: int) -> None:
-        """Do the same at its hard limit.
+        """Note that a task has reached its hard limit, unless its end is already in the pipe.
 
-        Where the child has told the end already, the worker would tell another one.
+        If the child has reported the end already, the worker would report a second end.
         """
         self._hear_of(job)
         super()._on_hard_timeout(job)
@@ -229,17 +236,17 @@ class Pool(asynpool.AsynPool):
         super().on_job_ready(job, i, obj, inqW_fd)
         proc = self._fileno_to_inq.get(inqW_fd)
         if proc is not None:
-            # The task may have been terminated by remote control, and have outlived the signal: a
-            # later task that is lost with this child is none that an operator wanted to end.
+            # Remote control may have terminated the task, and the task may have outlived the
+            # signal. If a later task is lost with this child, no operator wanted that task to end.
             proc._job_terminated = proc._controlled_termination = False
 
     def on_job_process_down(self, job: Any, pid_gone: int) -> None:
         """Note that the process of a task has ended."""
         proc = job._write_to or job._scheduled_for
         if proc is not None and proc in self._pool and not proc._is_alive():
-            # It died after this step had looked for dead children. What it has said decides, and
-            # the next step, which begins with its end, does the rest: closed now, its pipe would
-            # take the message with it that the task had begun.
+            # The child died after this step had looked for dead children. Its own reports decide.
+            # The next step begins with this child's end and does the rest. If the pipe were closed
+            # now, the message that the task had begun would be lost with it.
             self.process_flush_queues(proc)
             if job._accepted or job.ready():
                 return
@@ -248,16 +255,16 @@ class Pool(asynpool.AsynPool):
     def on_partial_read(self, job: Any, proc: Any) -> None:
         """Give a task that no child has accepted to another child, as Celery does.
 
-        That is no loss, as the task has not begun: a child sends a message, and then notes the
-        task, before it begins with it. Where the message is missing and the note is there, another
-        process has read the message out of the pipe.
+        This is not a loss, because the task has not begun: before a child begins a task, it sends a
+        message and notes the task. If the note is there and the message is missing, another process
+        has read the message out of the pipe.
         """
         super().on_partial_read(job, proc)
         if job._accepted or job.ready():
             return
         job.unseen = getattr(job, "unseen", 0) + 1
-        # Delivered again, the same task may have been written to a child that began with its first
-        # delivery.
+        # The same task may have been delivered a second time and written to a child that had begun
+        # its first delivery.
         began = job.correlation_id not in proc.unheard and self.began(
             proc.index, job.correlation_id or ""
         )
@@ -269,13 +276,13 @@ class Pool(asynpool.AsynPool):
 
 
 def _unwritten(job: Any) -> bool:
-    """Return whether no child has this task, and none had it that may have begun with it."""
+    """Return whether no child has this task, and no child had it that may have begun it."""
     alive = job._write_to is not None and job._write_to._is_alive()
     return not (job._accepted or job.ready() or alive)
 
 
 class TaskPool(prefork.TaskPool):
-    """Celery's pool of processes, with these children."""
+    """Celery's pool of processes, with the children of this module."""
 
     Pool = Pool
 
@@ -286,9 +293,9 @@ class TaskPool(prefork.TaskPool):
 
 
 def counting_pool(crash_counts: CrashCounts) -> type[TaskPool]:
-    """Return a class of pools that count the crashes of their children there.
+    """Return a class of pools that count the crashes of their children in `crash_counts`.
 
-    Celery reads attributes of the class before it makes a pool of it: a partial does not do.
+    A partial would not do: Celery reads attributes of the class before it makes a pool.
     """
 
     class CountingPool(TaskPool):

@@ -12,15 +12,15 @@ from billiard.einfo import ExceptionInfo
 from billiard.pool import ACK, DEATH, READY
 from celery.concurrency.asynpool import WORKER_UP
 
-#: The largest message in bytes. Of a task's end only its type, its time and the beginning of an
-#: error are sent.
+#: The largest message in bytes. The message of a task's end holds only its type, its time and the
+#: beginning of an error.
 LARGEST = 64 * 2**20
 
 
 def problem(message: Any, pid: int, inqueue: int) -> str:
-    """Return why this is no message of the child `pid`; empty when it is one.
+    """Return why this is not a message of the child `pid`; empty when it is such a message.
 
-    The worker writes to that child by `inqueue`.
+    inqueue: the pipe by which the worker writes to the child.
     """
     if not (
         isinstance(message, tuple)
@@ -62,9 +62,9 @@ def _is_end(fields: tuple[Any, ...], inqueue: int) -> bool:
     good, value = outcome
     if not good:
         return isinstance(value, ExceptionInfo)
-    if value is None:  # What follows a task returns this (callbacks.py).
+    if value is None:  # The callbacks after a task's end return this (callbacks.py).
         return True
-    # This is what Celery's tracer returns.
+    # Celery's tracer returns this.
     if not isinstance(value, tuple) or len(value) != 3 or not isinstance(value[2], Real | None):
         return False
     return not value[0] or isinstance(value[1], ExceptionInfo)

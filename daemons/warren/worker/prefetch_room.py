@@ -1,7 +1,7 @@
 """Room in the prefetch for messages that stay unacknowledged for a while.
 
-Other messages continue beside them. A quorum queue has a fixed prefetch: there each message that
-stays holds its place.
+With this room, other messages continue to come. A quorum queue has a fixed prefetch: there each
+message that stays holds a place.
 """
 
 from __future__ import annotations
@@ -11,12 +11,12 @@ from typing import Any
 
 
 def raising_at_once(consumer: Any, handle: Callable[[Any], None]) -> Callable[[Any], None]:
-    """Return `handle`, after which a raised prefetch counts at once.
+    """Return `handle` with one more step, after which a raised prefetch counts at once.
 
-    Celery raises the prefetch by one for a message that is kept until it is due, at the next step
-    of the main loop. On Redis and the embedded broker that step comes with the next look at the
-    queues, so that a flood passed two at a time. There the prefetch is a number of this process,
-    and no request to a broker.
+    For a message that is kept until it is due, Celery raises the prefetch by one at the next step
+    of the main loop. On Redis and the embedded broker that step comes only with the next look at
+    the queues, so a flood would pass two messages at a time. On these brokers the prefetch is a
+    number in this process, and a change is not a request to a broker.
     """
     if consumer.connection.transport.driver_type == "amqp":
         return handle
@@ -30,19 +30,19 @@ def raising_at_once(consumer: Any, handle: Callable[[Any], None]) -> Callable[[A
 
 
 class PrefetchRoom:
-    """By how much one part of the worker has raised the prefetch."""
+    """The room that one part of the worker has added to the prefetch."""
 
     def __init__(self) -> None:
         self._consumer: Any = None
-        #: How much that is, in messages.
+        #: The size of this room, in messages.
         self.raised = 0
 
     def begin(self, consumer: Any) -> None:
-        """Begin with a new connection, whose prefetch is as the settings have it."""
+        """Begin with a new connection, which has the prefetch of the settings."""
         self._consumer, self.raised = consumer, 0
 
     def make(self, wanted: int) -> None:
-        """Raise or lower the prefetch, to `wanted` messages above the settings in all."""
+        """Raise or lower the prefetch so that it is `wanted` messages above the settings."""
         if wanted == self.raised:
             return
         qos = self._consumer.qos
@@ -51,6 +51,6 @@ class PrefetchRoom:
             qos.increment_eventually(wanted - self.raised)
         else:
             qos.decrement_eventually(self.raised - wanted)
-        # The change is smaller where `worker_eta_task_limit` bounds it: what was not raised is not
-        # lowered again either.
+        # `worker_eta_task_limit` may limit the change. What was not raised must not be lowered
+        # later either.
         self.raised += qos.value - before

@@ -1,4 +1,7 @@
-"""The Celery app of a worker: its tasks guarded, its hooks connected, before a pool is forked."""
+"""The Celery app of a worker, prepared before a pool is forked.
+
+Its tasks are guarded, and its hooks are connected.
+"""
 
 from __future__ import annotations
 
@@ -24,7 +27,7 @@ from warren.worker.task_log import TaskLog
 def prepared_app(settings: Settings, name: str, daemon: Daemon, parts: Parts) -> Celery:
     """Return the app of the worker `name`. Task modules are imported here.
 
-    Raises ConfigError when one cannot be.
+    Raises ConfigError when a module cannot be imported.
     """
     set_variables(settings)
     app = make_app(settings)
@@ -36,7 +39,7 @@ def prepared_app(settings: Settings, name: str, daemon: Daemon, parts: Parts) ->
     use(app, Kind.CONSUMER)
     ChildStart(daemon.pid, parts.task_guard, parts.crash_counts).connect()
     parts.result_storing.connect()
-    # kombu makes each message with arguments of its own, and a transport has one class of them.
+    # kombu makes each message with its own arguments, and a transport has only one message class.
     IncomingMessage.noted = staticmethod(parts.current_message.note)
     _restrict_remote_control(app, settings, name, parts)
     return app

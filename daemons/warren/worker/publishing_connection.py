@@ -1,11 +1,10 @@
-"""The connection by which a worker sends copies of messages to RabbitMQ, beside the one by which it
-consumes.
+"""The connection by which a worker sends copies of messages to RabbitMQ.
 
-On RabbitMQ the connection that consumes must never publish. Under a disk or memory alarm the broker
-stops reading from each client that publishes, acknowledgements included, and the worker would no
-longer drain the queue that fills the disk. So copies leave by a connection of their own. The main
-loop waits for none of them, and when that connection breaks the consuming one stays: its end would
-have every running task run twice.
+On RabbitMQ the consuming connection must never publish. Under a disk or memory alarm the broker
+stops reading from each client that publishes, so it would not read acknowledgements either, and the
+worker would no longer drain the queue that fills the disk. So copies are sent over a connection of
+their own. The main loop waits for no copy. When the publishing connection breaks, the consuming
+connection stays: its end would make every running task run twice.
 """
 
 from __future__ import annotations
@@ -23,17 +22,17 @@ from warren.broker.transport_profiles import Kind, connection
 from warren.logs.events import Event
 from warren.logs.setup import logger
 
-#: Seconds until the broker is asked for a connection again: an attempt may hold up the main loop
-#: for connect_timeout.
+#: Seconds until the next attempt to connect: an attempt may block the main loop for
+#: connect_timeout.
 RETRY = 10.0
 #: The errors of this connection and of its channels.
 ERRORS = (OperationalError, *Transport.connection_errors, *Transport.channel_errors)
 
 
 class PublishingConnection:
-    """A connection that is made when a copy is to be sent, and what the broker has said over it.
+    """A connection that is made when a copy has to be sent, with the broker's answers over it.
 
-    `lost` is called when it breaks: what was on its way has no answer any more.
+    lost: called when the connection breaks. Copies that were on their way get no answer any more.
     """
 
     def __init__(self, lost: Callable[[], None]) -> None:
@@ -43,35 +42,38 @@ class PublishingConnection:
         self.channel: Any = None
         self._handle = -1
         self._next_attempt = float("-inf")
-        #: Whether the broker was asked if it takes messages, and has said so; and when it last took
-        #: one, in seconds (monotonic).
+        #: Whether the broker was asked if it takes messages, and has said so. And when it last took
+        #: a message, in seconds (monotonic).
         self.asking = self.asked = False
         self._heard = float("-inf")
         #: Queues whose declaration was granted over this connection.
         self.declared: set[str] = set()
 
     def begin(self, consumer: Any) -> None:
-        """Take up a new connection of the worker: this one is made again when it is needed."""
+        """Begin with a new connection of the worker.
+
+        The publishing connection is made anew when it is needed.
+        """
         self.drop()
         self._consumer, self._next_attempt = consumer, float("-inf")
 
     @property
     def is_open(self) -> bool:
-        """Whether the connection is there."""
+        """Return whether the connection is open."""
         return self._connection is not None
 
     @property
     def blocked(self) -> bool:
-        """Whether RabbitMQ takes no messages just now."""
+        """Return whether RabbitMQ takes no messages at the moment."""
         return self._connection is not None and bool(self._connection.blocked)
 
     @property
     def sock(self) -> Any:
-        """The socket."""
+        """Return the socket."""
         return self._connection.sock
 
     def open(self) -> bool:
-        """Connect, unless the last attempt is too recent; return whether the connection is there.
+        """Connect, unless the last attempt is too recent; return whether the connection is open.
 
         Raises an error of the connection.
         """
@@ -81,7 +83,7 @@ class PublishingConnection:
             return False
         self._next_attempt = time.monotonic() + RETRY
         wanted = connection(self._consumer.app, Kind.REQUEUE)
-        # each of several URLs once
+        # one attempt for each of several URLs
         wanted.ensure_connection(max_retries=max(0, len(wanted.alt) - 1))
         self._connection = wanted.connection
         self.channel = self._connection.channel()
@@ -90,20 +92,25 @@ class PublishingConnection:
         return True
 
     def other_channel(self) -> Any:
-        """Return a new channel for what the broker may refuse: a refusal closes its channel."""
+        """Return a new channel for a request that the broker may refuse: a refusal closes the
+        channel.
+        """
         return self._connection.channel()
 
     def keep_alive(self) -> None:
-        """Send a heartbeat and read what the broker has said, if the connection is there."""
+        """If the connection is open, send a heartbeat and read what the broker has sent."""
         if self._connection is not None:
-            # The broker closes a connection that is silent for two of them.
+            # The broker closes a connection without two heartbeats in a row.
             self._connection.heartbeat_tick()
             self._read()
 
     # -- alarms ------------------------------------------------------------------------------------
 
     def ask(self, answered: Callable[[], None]) -> None:
-        """Ask the broker whether it takes messages; `answered` is called when it does."""
+        """Ask the broker whether it takes messages.
+
+        answered: called when the broker takes messages.
+        """
 
         def taken(_: bool) -> None:
             self.asking, self.asked = False, True
@@ -114,22 +121,23 @@ class PublishingConnection:
         self.channel.publish_later(taken, question(), exchange="", routing_key=NOWHERE)
 
     def heard(self) -> None:
-        """Note that the broker has taken a message now."""
+        """Note that the broker has just taken a message."""
         self._heard = time.monotonic()
 
     @property
     def heard_lately(self) -> bool:
-        """Whether the broker took a message within the last SILENCE seconds."""
+        """Return whether the broker took a message within the last SILENCE seconds."""
         return time.monotonic() - self._heard < SILENCE
 
     # -- the end -----------------------------------------------------------------------------------
 
     @contextmanager
     def guarded(self) -> Iterator[None]:
-        """Keep an error of this connection from the consuming one: this one is made again, and what
-        was on its way is sent again.
+        """Keep an error of this connection away from the consuming connection.
 
-        The broker may have taken that already: then the task is there twice, and never not at all.
+        This connection is then made again, and copies that were on their way are sent again. The
+        broker may have taken such a copy already: then the task is there twice, but it is never
+        lost.
         """
         try:
             yield
@@ -144,7 +152,7 @@ class PublishingConnection:
             self.drop()
 
     def drop(self) -> None:
-        """Close the connection, and forget what the broker has said over it."""
+        """Close the connection, and forget the broker's answers over it."""
         connection, self._connection, self.channel = self._connection, None, None
         self.asking = self.asked = False
         self.declared.clear()

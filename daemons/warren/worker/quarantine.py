@@ -1,6 +1,6 @@
-"""The quarantine of tasks that ran each time their worker died.
+"""The quarantine of tasks that were running each time their worker died.
 
-Each has its last try alone, and only the task that kills its worker is given up.
+Each of these tasks has its last try alone. So only the task that kills its worker is given up.
 """
 
 from __future__ import annotations
@@ -31,11 +31,11 @@ class Quarantine:
     def admit(self, request: Any, run: Callable[[Any], None]) -> None:
         """Run the request now, or when no other quarantined task runs, or give it up.
 
-        `run` runs the request.
+        run: runs the request.
         """
         counted = self._crash_counts.of(request.id)
         crashes = counted + request.crashes
-        # A task that is acknowledged before it runs does not come again.
+        # A task that is acknowledged before it runs would not come again.
         if not counted or not request.task.acks_late:
             run(request)
         elif crashes >= MOST_CRASHES:
@@ -47,10 +47,13 @@ class Quarantine:
             run(request)
 
     def step(self) -> None:
-        """Begin the next request when the one before has ended. Called a few times a second."""
+        """Begin the next request when the one before it has ended.
+
+        Called a few times a second.
+        """
         while self._waiting and not _is_here(self._running):
             request, run = self._waiting.popleft()
-            # Otherwise its connection broke, and the broker delivers it again.
+            # Otherwise the request's connection broke, and the broker delivers the message again.
             if _is_here(request):
                 self._running = request
                 run(request)

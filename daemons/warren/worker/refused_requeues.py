@@ -1,8 +1,8 @@
 """Copies that the broker did not take, by their destination.
 
-Their queue does not exist, or takes no more. One copy of each destination at a time tries again,
-after a pause that doubles up to LONGEST_PAUSE. The others wait for it: each alone would ask the
-broker in vain. Their messages stay unacknowledged, so that nothing is lost.
+The destination's queue does not exist, or takes no more messages. One copy of each destination at a
+time tries again, after a pause that doubles up to LONGEST_PAUSE. Further copies wait for that copy:
+each would ask the broker in vain. Their messages stay unacknowledged, so that no message is lost.
 """
 
 from __future__ import annotations
@@ -20,28 +20,31 @@ _Destination = tuple[str, str]
 
 @dataclass
 class _Waiting:
-    """The copies for one destination, when the next one may try, and how many tries there were."""
+    """The copies for one destination, the time of the next try, and the number of tries so far."""
 
     copies: deque[PendingRequeue] = field(default_factory=deque)
     until: float = 0.0
     times: int = 0
-    #: The copy that may try.
+    #: The copy that may try next.
     first: PendingRequeue | None = None
 
     def pause(self) -> None:
-        """Let none of the copies try for a while."""
+        """Start the pause in which no copy of this destination may try."""
         self.until = time.monotonic() + pause_before(self.times)
         self.times += 1
 
 
 class RefusedRequeues:
-    """The waiting copies of one worker, whose destination took none."""
+    """The waiting copies of one worker whose destinations took no copy."""
 
     def __init__(self) -> None:
         self._destinations: dict[_Destination, _Waiting] = {}
 
     def add(self, copy: PendingRequeue) -> bool:
-        """Note that a copy was not taken. Return whether it is the first of its destination."""
+        """Note that a copy was not taken.
+
+        Returns whether it is the first such copy of its destination.
+        """
         is_first = _destination(copy) not in self._destinations
         waiting = self._destinations.setdefault(_destination(copy), _Waiting())
         if is_first:
@@ -50,9 +53,9 @@ class RefusedRequeues:
         return is_first
 
     def keeps(self, copy: PendingRequeue) -> bool:
-        """Keep the copy if it has to wait for others; return whether it does.
+        """Keep the copy if it has to wait for another copy; return whether it was kept.
 
-        A copy that has `not_taken` need not wait: it makes way by itself.
+        A copy that has `not_taken` does not wait: that function handles it at once.
         """
         waiting = self._destinations.get(_destination(copy))
         if waiting is None or waiting.first is copy or copy.not_taken is not None:
@@ -61,20 +64,20 @@ class RefusedRequeues:
         return True
 
     def due(self) -> list[PendingRequeue]:
-        """Return the copies that may try now, one of each destination."""
+        """Return the copies that may try now, one copy for each destination."""
         now = time.monotonic()
         found = []
         for waiting in self._destinations.values():
             if waiting.copies and waiting.until <= now:
-                # The next pause begins here: if nothing is heard of this copy again, the next one
-                # tries after that pause.
+                # The next pause begins here. If no answer to this copy comes, the next copy tries
+                # after that pause.
                 waiting.first = waiting.copies.popleft()
                 waiting.pause()
                 found.append(waiting.first)
         return found
 
     def taken(self, copy: PendingRequeue) -> list[PendingRequeue]:
-        """Note that the destination took the copy. Return the copies that have waited for that."""
+        """Note that the destination took the copy. Return the copies that have waited for this."""
         waiting = self._destinations.pop(_destination(copy), None)
         return list(waiting.copies) if waiting else []
 
@@ -87,7 +90,7 @@ class RefusedRequeues:
         return found
 
     def clear(self) -> None:
-        """Forget all of them: the connection that their messages came by is gone."""
+        """Forget all copies, because the connection of their messages is lost."""
         self._destinations.clear()
 
 

@@ -17,9 +17,10 @@ _SHOWN = 200
 
 
 def reject(message: Any, reason: str, broker: str, answer: Callable[[], None]) -> None:
-    """Reject the message for `reason`: `answer` tells the broker so.
+    """Reject the message for `reason`, and log it.
 
-    The line never holds the body or a header other than id and task.
+    answer: tells the broker that the message is rejected. The line never holds the body, and of the
+    headers only id and task.
     """
     headers = message.headers if isinstance(message.headers, dict) else {}
     info = message.delivery_info if isinstance(message.delivery_info, dict) else {}
@@ -45,8 +46,8 @@ def at_its_own_cost(
 ) -> Callable[[Any], None]:
     """Return `run` with a guard: an unforeseen error costs the message, not the worker.
 
-    At such an error the message is rejected. Errors of the connection (`connection_errors`) are
-    raised: Celery connects again.
+    After such an error the message is rejected. Errors of the connection (`connection_errors`) are
+    raised, and Celery connects again.
     """
 
     def guarded(message: Any) -> None:
@@ -55,7 +56,7 @@ def at_its_own_cost(
         except connection_errors:
             raise
         except Exception as error:  # noqa: BLE001
-            # Otherwise it was answered, and a second answer would end the connection.
+            # Otherwise the message was answered, and a second answer would end the connection.
             if not message.acknowledged:
                 reject(
                     message,
@@ -67,16 +68,19 @@ def at_its_own_cost(
 
 
 def _shown(value: Any) -> str | None:
-    """Return the text as a log line may hold it: cut short; of any other value its type alone."""
+    """Return the text as a log line may hold it, cut short.
+
+    Of a value that is not a text, returns only the type.
+    """
     if value is None or isinstance(value, str):
         return value[:_SHOWN] if value else value
     return type(value).__name__
 
 
 def _unanswered(message: Any, info: Mapping[str, Any]) -> bool:
-    """Return whether the message came to a consumer without answers (remote control).
+    """Return whether the message came to a consumer that sends no answers (remote control).
 
-    RabbitMQ closes the channel of a client that answers all the same.
+    RabbitMQ closes the channel of a client that answers such a message.
     """
     tags = getattr(message.channel, "no_ack_consumers", None)
     return tags is not None and info.get("consumer_tag") in tags

@@ -1,13 +1,13 @@
-"""A flood of small messages that no worker can run: takes more of them from RabbitMQ at a time.
+"""A flood of small messages that no worker can run: more of them are taken from RabbitMQ at a time.
 
-That ends the flood sooner. A worker holds as many messages unacknowledged as its prefetch says, a
-few for each child. A rejected message holds its place in the prefetch until the broker has written
-its copy and its acknowledgement to disk, so a flood would pass a few at a time, and a quorum
-queue's prefetch cannot be raised. So while only such messages come from a queue, the worker adds a
-second consumer, with a channel and a prefetch of its own. This consumer has the lowest priority: a
-task that can run goes to another consumer that has room. The second consumer ends at the first task
-that can run. The worker keeps as many of the tasks that came by it as its prefetch says, and
-returns the others.
+So the flood ends sooner. A worker holds as many unacknowledged messages as its prefetch says, a few
+for each child. A rejected message holds its place in the prefetch until the broker has written its
+copy and its acknowledgement to disk. So a flood would pass a few messages at a time, and a quorum
+queue's prefetch cannot be raised. While only messages that no worker can run come from a queue, the
+worker therefore adds a second consumer, with its own channel and prefetch. The second consumer has
+the lowest priority: a task that can run goes to another consumer that has room. It ends at the
+first task that can run. Of the tasks that came by it, the worker keeps as many as its prefetch
+says, and returns the rest.
 """
 
 from __future__ import annotations
@@ -23,7 +23,7 @@ from warren.worker.message_address import source
 from warren.worker.requeue import Requeuer
 from warren.worker.unconfirmed import WINDOW
 
-#: The number of messages in a row that no worker can run from which on they are a flood.
+#: So many messages in a row that no worker can run are a flood.
 IN_A_ROW = 20
 #: The largest body in bytes that counts as small: the worker holds WINDOW of such messages.
 SMALL = 2**14
@@ -42,7 +42,7 @@ class Flood:
         self._channel: Any = None
         self._taking: Any = None
         self._queue = ""
-        #: By queue: how many such messages came in a row, and when the last one came.
+        #: By queue: how many such messages came in a row, and when the last such message came.
         self._rows: dict[str, int] = {}
         self._last = 0.0
         #: The unacknowledged tasks that can run and came by the second consumer.
@@ -64,10 +64,9 @@ class Flood:
         self._last = time.monotonic()
 
     def good(self, message: Any) -> bool:
-        """Note that the message can be run.
+        """Note that the message can be run; return whether it was sent back to its queue.
 
-        Return whether it went back to its queue, because the worker holds enough tasks that can
-        run.
+        It is sent back when the worker already holds enough tasks that can run.
         """
         self._over(source(message))
         if self._channel is None or message.channel is not self._channel:
@@ -78,7 +77,7 @@ class Flood:
             return False
         if counts_returns(self._consumer.app, source(message)):
             # The message stays unacknowledged until the broker has its copy. If an alarm begins
-            # before, its task runs here.
+            # before that, its task runs in this worker.
             run = partial(self._consumer.keep_until_due, message)
             self._requeuer.send_back(message, message.ack, refused=run)
         else:
@@ -86,11 +85,11 @@ class Flood:
         return True
 
     def step(self, closed: bool) -> None:
-        """Begin a second consumer of a queue that is flooded, or end it.
+        """Begin a second consumer of a flooded queue, or end the second consumer.
 
-        `closed`: the worker takes nothing more.
+        closed: the worker takes no more messages.
         """
-        # Under an alarm each rejected message becomes a file. More of them at a time would hold up
+        # Under an alarm each rejected message becomes a file. More messages at a time would block
         # the main loop.
         closed = closed or self._requeuer.blocked
         if self._queue:
@@ -114,8 +113,8 @@ class Flood:
         if queue and queue == self._queue:
             taking, self._taking, self._queue = self._taking, None, ""
             if taking is not None:
-                # While the client waits for the broker's answer it also handles messages on their
-                # way here.
+                # While the client waits for the broker's answer, it also handles messages that are
+                # on their way.
                 taking.cancel()
 
     def _begin_taking(self, name: str) -> None:
@@ -138,7 +137,8 @@ class Flood:
                 on_decode_error=consumer.on_decode_error,
             )
             self._taking.consume()
-        # The queue is gone, or RabbitMQ allows no more consumers. The first consumer continues.
+        # The queue no longer exists, or RabbitMQ allows no more consumers. The first consumer
+        # continues.
         except ChannelError:
             self._channel = self._taking = None
             self._queue = ""

@@ -1,9 +1,9 @@
 """Remote control (`celery inspect`, `celery control`): commands that a client may send to a worker.
 
-Every client that may publish to the broker may send its commands. They are off unless [worker:NAME]
-remote_control asks for them; and then, too, none of them ends a worker or gives it what its
-settings do not have. `cancel_consumer` has it leave one of its queues alone, and `add_consumer` has
-it consume the queue again.
+Every client that may publish to the broker may send these commands. They are off unless
+[worker:NAME] remote_control enables them. Even when they are enabled, no command ends a worker, or
+gives it what its settings do not have. `cancel_consumer` makes the worker leave one of its queues
+alone, and `add_consumer` makes it consume the queue again.
 """
 
 from __future__ import annotations
@@ -22,7 +22,7 @@ from warren.runtime.cancelled_queues import CancelledQueues
 from warren.worker.gate import Gate
 from warren.worker.revokes import Revokes
 
-#: Commands of Celery that are refused, and how to do the same with Warren.
+#: Celery's commands that are refused, and how to do the same with Warren.
 REFUSED = {
     "shutdown": "warren stop, on its host",
     "pool_restart": "warren restart --rolling, on its host",
@@ -40,8 +40,8 @@ def restrict(
 ) -> None:
     """Replace Celery's commands by Warren's, with the decorator that Celery documents for this.
 
-    `queues` are those of the worker's settings, in the order written. Cancelled queues and revoked
-    tasks are written to files.
+    queues: the queues of the worker's settings, in their order. Cancelled queues and revoked tasks
+    are written to files.
     """
     for name, instead in REFUSED.items():
         control_command(name=name, help=f"Refused: {instead}.")(_refusal(name, instead))
@@ -53,7 +53,7 @@ def restrict(
     control_command(
         name="cancel_consumer", help="Leave one of the worker's queues alone.", **named
     )(leave)
-    control_command(name="add_consumer", help="Take one of the worker's queues up again.", **named)(
+    control_command(name="add_consumer", help="Consume one of the worker's queues again.", **named)(
         take
     )
     _note_revokes(revokes)
@@ -68,7 +68,7 @@ def _note_revokes(revokes: Revokes) -> None:
 
     @control_command(name="revoke", help="Revoke task by task id (or list of ids).", **ids)
     def revoke(state: Any, task_id: Any, **options: Any) -> Any:
-        # The note comes first: whatever ends the worker now, the revoke holds.
+        # The note comes first: if the worker ends after it, the revoke still holds.
         revokes.note(maybe_list(task_id) or ())
         return control.revoke(state, task_id, **options)
 
@@ -118,7 +118,7 @@ def _answer(
 def _leave(cancelled: CancelledQueues, consumer: Any, queue: str) -> str:
     if queue not in consumer.withdrawn:
         logger().warning(Event.QUEUE_CANCELLED, queue=queue)
-    consumer.withdrawn.add(queue)  # At once: the next client that asks is told so.
+    consumer.withdrawn.add(queue)  # at once, so that the next client that asks gets this answer
     cancelled.write(consumer.withdrawn)
     consumer.call_soon(consumer.cancel_task_queue, queue)
     return f"no longer consuming from {queue}"
@@ -129,7 +129,7 @@ def _take(gate: Gate, cancelled: CancelledQueues, consumer: Any, queue: str) -> 
         logger().info(Event.QUEUE_RESUMED, queue=queue)
     consumer.withdrawn.discard(queue)
     cancelled.write(consumer.withdrawn)
-    # A queue that waits for its quota is the gate's to resume; and a worker that ends resumes none.
+    # The gate resumes a queue that waits for its quota. A worker that ends resumes no queue.
     if queue not in gate.paused and not gate.closed:
         consumer.call_soon(consumer.add_task_queue, queue)
     return f"add consumer {queue}"

@@ -1,6 +1,6 @@
-"""Celery's request of a task, where Warren ends one in another way.
+"""Celery's request of a task, with Warren's changes to how a task ends.
 
-`Task.Request` is Celery's hook for it.
+`Task.Request` is Celery's hook for this class.
 """
 
 from __future__ import annotations
@@ -31,28 +31,28 @@ from warren.worker.requeue import Requeuer
 from warren.worker.task_fields import about
 from warren.worker.task_processes import TaskProcesses, kill_and_wait
 
-#: A task whose process, or whose worker, was lost so often (killed, crashed, out of memory) is
-#: given up: it would take every process with it. Innocent tasks are lost with power and by an
+#: A task is given up when its process or its worker was lost so often (killed, crashed, out of
+#: memory): it would take every process with it. Innocent tasks are lost in a power cut and by an
 #: operator's kill -9, though hardly so often.
 MOST_CRASHES = 5
-#: How the pool says that the process which ran the task is gone. The last two a task raises itself
-#: (`sys.exit`): the pool passes them on and lets the process go, which is one way of many to leave
-#: it.
+#: The names by which the pool says that the process of a task is gone. The last two are raised by a
+#: task itself (`sys.exit`): the pool passes them on and lets the process go. A task has many such
+#: ways to leave its process.
 _LOST = (WorkerLostError, SystemExit, KeyboardInterrupt)
 
 
 class Request(AcknowledgedRequest):
-    """A task between its message and its end."""
+    """A task from its message to its end."""
 
     requeuer: ClassVar[Requeuer]
     task_processes: ClassVar[TaskProcesses]
     #: The pool child that runs the task, if the task was admitted with slots.
     _child: Process | None = None
-    #: The signal by which remote control wants the task ended.
+    #: The signal by which remote control wants to end the task.
     _ended_by: int | None = None
 
     def on_accepted(self, pid: int, time_accepted: float) -> None:
-        """Note that a pool child has begun with the task."""
+        """Note that a pool child has begun the task."""
         if TICKETS in self.request_dict:
             self._child = process_of(pid)
             if self._child is not None:
@@ -60,37 +60,37 @@ class Request(AcknowledgedRequest):
         super().on_accepted(pid, time_accepted)
 
     def on_timeout(self, soft: bool, timeout: float) -> None:
-        """End the task, which takes longer than its limit, and tell its end."""
+        """End a task that exceeds its limit, and report its end."""
         if not soft and self._child:
-            # What follows acknowledges the task and lets its slots cool; the pool ends the child,
-            # with SIGTERM, only after that. It could call in between, and its call would count for
-            # longer than its slot cools.
+            # The next line acknowledges the task and lets its slots cool. The pool ends the child,
+            # with SIGTERM, only after that. The task could make a call in between, and this call
+            # would count for longer than the task's slot cools.
             kill_and_wait(self._child)
         try:
             with self._told_of():
                 super().on_timeout(soft, timeout)
         except self._connection_errors:
             raise
-        # From an `on_failure` of a task's own class, which may do anything.
+        # Raised by an `on_failure` of the task's own class, which may raise anything.
         except BaseException as error:  # noqa: BLE001
             if is_refused_write(error) and not soft and self.task.acks_late:
-                # Redis is away. Acknowledged now, the task would end without a result: its message
-                # goes back, and the task comes to its limit again when Redis takes the result. The
-                # message goes back over the next connection, if this one takes nothing.
+                # Redis is away. Acknowledged now, the task would end without a result. So its
+                # message goes back, over the next connection if this one takes nothing. The task
+                # then comes to its limit again, when Redis takes the result.
                 self.reject(requeue=True)
                 return
-            # Celery acknowledges last. Without an answer the message would keep its place in the
+            # Celery acknowledges last. Without an answer the message would hold its place in the
             # prefetch for ever.
             logger().error(Event.CALLBACKS_FAILED, **about(self), reason=safe_text(error))
             if not soft and self.task.acks_late:
                 self.acknowledge()
 
     def terminate(self, pool: Any, signal: Any = None) -> None:
-        """End the task, which was revoked by remote control."""
+        """End a task that was revoked by remote control."""
         if self.time_start and not self._child:
-            # The task may ignore the signal, and end as any task does: its process tells that.
-            # Otherwise the pool tells of the process that the signal has ended. Celery would tell
-            # of an end now, and answer the message of a task that runs.
+            # The task may ignore the signal and end as any task does: then its process reports the
+            # end. Otherwise the pool reports that the signal has ended the process. Celery would
+            # report an end already now, and answer the message of a task that still runs.
             self._ended_by = number = signal_numbers.signum(signal or "TERM")
             pool.terminate_job(self.worker_pid, number)
             result = self._apply_result() if self._apply_result is not None else None
@@ -98,25 +98,25 @@ class Request(AcknowledgedRequest):
                 result.terminate(number)
             return
         if self.time_start and self._child:
-            # as above: whatever the signal is, the task calls no more once its slots cool
+            # as above: whatever the signal is, the task must make no call after its slots cool
             kill_and_wait(self._child)
         super().terminate(pool, signal)
 
     def _announce_revoked(self, reason: str, terminated: bool, signum: Any, expired: bool) -> None:
-        """Tell that the task will not run, or that the signal has ended it."""
+        """Report that the task will not run, or that the signal has ended it."""
         super()._announce_revoked(reason, terminated, self._ended_by or signum, expired)
 
     def on_failure(
         self, exc_info: Any, send_failed_event: bool = True, return_ok: bool = False
     ) -> None:
-        """Take in that the task raised, or that its process was lost."""
+        """Handle that the task raised, or that its process was lost."""
         error = exc_info.exception
-        # not by its attribute `exc`, which a Retry has as well
+        # not by the attribute `exc`, which a Retry has as well
         if isinstance(error, ExceptionWithTraceback):
             error = error.exc
         if isinstance(error, MemoryError):
-            # Celery raises it again, in the worker's own process, which has memory enough. The
-            # child has stored the failure.
+            # Celery raises the error again, in the worker's own process, which has memory enough.
+            # The child has stored the failure.
             state.task_ready(self)
             self.acknowledge()
         elif (
@@ -126,50 +126,54 @@ class Request(AcknowledgedRequest):
         ):
             self._run_again(str(error.reason))
         elif isinstance(error, Reject) and error.requeue:
-            # Acknowledged before it ran: the broker does not have its message any more, and this is
-            # the task's end.
+            # The message was acknowledged before the task ran, so the broker no longer has it. This
+            # is the task's end.
             error.requeue = False
             with self._told_of():
                 super().on_failure(exc_info, send_failed_event, return_ok)
         elif isinstance(error, _LOST) and self.task.acks_late and not self._ends_otherwise():
             self._lost(error if isinstance(error, WorkerLostError) else _left(error), exc_info)
         elif not (isinstance(error, TimeLimitExceeded) and not return_ok):
-            # The pool says so of a task that it ends at its limit, and calls on_timeout next, which
-            # tells that end a second time.
+            # The pool says so of a task that it ends at its limit, and then calls on_timeout. That
+            # call would report the end a second time.
             with self._told_of():
                 super().on_failure(exc_info, send_failed_event, return_ok)
 
     def reject(self, requeue: bool = False) -> None:
-        """Reject the message; with `requeue` the broker delivers it again."""
+        """Reject the message.
+
+        requeue: the broker delivers the message again.
+        """
         if requeue and not self.acknowledged:
             logger().warning(
                 Event.TASK_REQUEUED,
                 **about(self),
-                reason="the worker did not run it, or not to its end",
+                reason="the worker did not run the task to its end",
             )
         super().reject(requeue)
 
     def _announce_cancelled(self, emit_retry: bool = True) -> None:
-        """Tell that the worker ends, and that the task has not finished."""
+        """Report that the worker ends before the task has finished."""
         if not (emit_retry and self.acknowledged):
             super()._announce_cancelled(emit_retry=emit_retry)
             return
-        # Celery marks it as to be tried again. No worker does: its message was acknowledged before
-        # it ran, and the broker does not have that any more.
+        # Celery marks the task as to be tried again. But no worker tries it: its message was
+        # acknowledged before the task ran, and the broker no longer has it.
         state.task_ready(self)
         self._already_cancelled = True
         try:
             raise WorkerLostError(
-                "the worker ended before it, and it was acknowledged before it ran (acks_late = "
-                "False)"
+                "the worker ended before the task, and the message was acknowledged before that "
+                "(acks_late = False)"
             )
         except WorkerLostError as error:
             self._fail(error, ExceptionInfo())
 
     @contextmanager
     def _told_of(self) -> Iterator[None]:
-        """Make the request the current one of its task, so that the receivers of an end find it:
-        Celery does so for some ends only.
+        """Make the request the current request of its task.
+
+        The receivers of an end then find the request. Celery does so for some ends only.
         """
         self.task.request_stack.push(self._context)
         try:
@@ -178,20 +182,21 @@ class Request(AcknowledgedRequest):
             self.task.request_stack.pop()
 
     def _lost(self, error: WorkerLostError, exc_info: Any) -> None:
-        """Have the task run again, as a copy that counts its crashes; after MOST_CRASHES it has
-        failed.
+        """Have the task run again, from a copy that counts its crashes.
+
+        After MOST_CRASHES crashes the task has failed.
         """
         state.task_ready(self)
         crashes = self.crashes + 1
         if self.message.channel.connection is None:
-            # The connection by which it came is gone, and the broker delivers it as it was: the
-            # crash is counted here, and the task given up when it comes.
+            # The connection of the message is gone, and the broker delivers the message unchanged.
+            # So the crash is counted here, and the task is given up when it comes.
             logger().warning(Event.TASK_REQUEUED, **about(self), crashes=crashes, reason=str(error))
             self.crash_counts.count(self.id)
         elif crashes + self.crash_counts.of(self.id) < MOST_CRASHES:
             logger().warning(Event.TASK_REQUEUED, **about(self), crashes=crashes, reason=str(error))
-            # Acknowledged last: cut off before, the broker delivers the message again, and the
-            # crash is counted here.
+            # Acknowledged last: after a cut before this, the broker delivers the message again, and
+            # the crash is counted here.
             self.crash_counts.on_way(self.id)
             self.requeuer.send_back(
                 self.message, self._acknowledge_counted, headers={CRASHES: crashes}
@@ -200,12 +205,14 @@ class Request(AcknowledgedRequest):
             self._fail(error, exc_info)
 
     def abandon_task(self, crashes: int) -> None:
-        """Fail the task in place of running it: its worker died `crashes` times while it ran."""
+        """Fail the task instead of running it, because its worker died `crashes` times while it
+        ran.
+        """
         state.task_ready(self)
         try:
             raise WorkerLostError(
-                f"expected its worker to outlive it, found that it died {crashes} times while "
-                "it ran"
+                f"expected the worker to outlive the task, found that the worker died {crashes} "
+                "times while the task ran"
             )
         except WorkerLostError as error:
             self._fail(error, ExceptionInfo())
@@ -225,33 +232,35 @@ class Request(AcknowledgedRequest):
         self.acknowledge()  # last, too: cut off before, it is delivered and given up again
 
     def _run_again(self, reason: str) -> None:
-        """Have the task run again: it asked for this attempt once more, or the broker did not take
-        the message of its next attempt, and the task must not be lost.
+        """Have the task run again.
 
-        It runs again after a pause that grows with each time: at once, it would keep a process
-        busy, and use its quota up, for as long as its reason lasts. A copy comes back, for a quorum
-        queue drops in the end a message that is requeued again and again.
+        Either the task has asked to repeat this attempt, or the broker did not take the message of
+        the next attempt, and the task must not be lost. It runs after a pause that grows with each
+        repetition: without a pause it would keep a process busy, and use up its quota, for as long
+        as the reason lasts. A copy comes back, because a quorum queue would in the end drop a
+        message that is requeued again and again.
         """
         state.task_ready(self)
         returns = counted(self.request_dict, RETURNS)
         pause = pause_before(returns)
         logger().warning(Event.TASK_REQUEUED, **about(self), reason=reason, again_in_s=pause)
-        # Acknowledged last, as above. A connection that breaks meanwhile gives the message itself
-        # back.
+        # Acknowledged last, as above. If the connection breaks before that, the broker delivers the
+        # message itself.
         self.requeuer.send_back_in(
             pause, self.message, self._acknowledge_copied, headers={RETURNS: returns + 1}
         )
 
     def _ends_otherwise(self) -> bool:
-        """Return whether this is the worker's own stop, or the task had already stored its result:
-        Celery handles both.
+        """Return whether the worker is stopping, or the task had already stored its result.
+
+        Celery handles both cases.
         """
         ended = state.should_terminate or self._already_cancelled or self._already_revoked
         return bool(ended or self._success_was_stored())
 
     @property
     def crashes(self) -> int:
-        """How often a pool child was lost while it ran the task, on any host."""
+        """Return how often a pool child was lost while it ran the task, on any host."""
         return counted(self.request_dict, CRASHES)
 
 
@@ -261,7 +270,10 @@ def request_class(
     task_processes: TaskProcesses,
     duplicate_ticks: DuplicateTicks,
 ) -> type[Request]:
-    """Return the class of one worker's requests. Celery makes each with arguments of its own."""
+    """Return the class of one worker's requests.
+
+    Celery makes each request with arguments of its own, so the worker's parts are bound to a class.
+    """
     parts = {
         "requeuer": requeuer,
         "crash_counts": crash_counts,
@@ -272,13 +284,14 @@ def request_class(
 
 
 def _not_taken(reason: Any) -> bool:
-    """Return whether the broker may take the message another time: a routing key that leads nowhere
-    is an error of the task.
+    """Return whether the broker may take the message at another time.
+
+    A routing key that leads to no queue is an error of the task.
     """
     return isinstance(reason, OperationalError) and not isinstance(reason, NoRoute)
 
 
 def _left(error: BaseException) -> WorkerLostError:
     return WorkerLostError(
-        f"the task left its process by {error!r}; raise another exception, or return"
+        f"the task ended its process by {error!r}; raise another exception, or return"
     )

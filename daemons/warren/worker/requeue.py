@@ -1,6 +1,7 @@
-"""Fresh copies of messages: how a message goes back to its queue without being counted as returned.
+"""Fresh copies of messages. By a copy a message goes back to its queue without counting as
+returned.
 
-On RabbitMQ the copies leave by a connection of their own (publishing_connection.py).
+On RabbitMQ the copies are sent over a connection of their own (publishing_connection.py).
 """
 
 from __future__ import annotations
@@ -20,16 +21,16 @@ from warren.worker.publishing_connection import ERRORS, PublishingConnection
 from warren.worker.unconfirmed import WINDOW, PendingRequeue, Unconfirmed
 from warren.worker.waiting_requeues import WaitingRequeues
 
-#: Seconds for which the end of the worker waits for a confirmation, at most: it takes a few
-#: milliseconds, or as long as an alarm.
+#: The most seconds for which the end of the worker waits for a confirmation. A confirmation takes a
+#: few milliseconds, or as long as an alarm.
 CONFIRM = 3.0
 
 
 class Requeuer:
     """The copies that one worker makes.
 
-    One copy of a task at a time is with the broker: cut off then, one task at most is there twice.
-    Of `repeatable` copies many are on their way at once (unconfirmed.py).
+    Only one copy of a task at a time is with the broker. So after a cut, at most one task is there
+    twice. Of `repeatable` copies many are on their way at once (unconfirmed.py).
     """
 
     def __init__(self) -> None:
@@ -37,14 +38,16 @@ class Requeuer:
         self._waiting = WaitingRequeues()
         self._closed = False
         self._connection = PublishingConnection(self._lost)
-        #: The copies that the broker has.
+        #: The number of copies that the broker has taken.
         self._sent = Unconfirmed()
-        #: Whether the main loop was asked to call `step`.
+        #: Whether the main loop has already been asked to call `step`.
         self._called = False
 
     def begin(self, consumer: Any) -> None:
-        """Take up a new connection of the worker: what was on its way was not acknowledged, and the
-        broker delivers it again.
+        """Begin with a new connection of the worker.
+
+        The messages of copies on their way were not acknowledged, so the broker delivers them
+        again.
         """
         self._connection.begin(consumer)
         self._consumer, self._called = consumer, False
@@ -53,7 +56,7 @@ class Requeuer:
 
     @property
     def lost(self) -> tuple[type[Exception], ...]:
-        """The errors of a connection that is gone."""
+        """Return the errors of a lost connection."""
         errors: tuple[type[Exception], ...] = self._consumer.connection_errors
         return errors
 
@@ -73,17 +76,17 @@ class Requeuer:
     ) -> None:
         """Send a copy with these headers added, then call `done`, which acknowledges the message.
 
-        Until the broker takes the copy, for as long as an alarm lasts, the message stays
-        unacknowledged: nothing is lost, whatever ends first. `withdraw` gives the message to
-        `again` meanwhile. `refused` is called instead, for a message that no worker can run: when
-        an alarm begins, unless the message `waits`, or when the broker grants no queue for it.
-        `declare` declares that queue, on another channel. `repeatable`: two copies of the message
-        do no harm. `not_taken` is called when its queue is not there or takes no more; without
-        `not_taken` the copy is tried again, after a pause.
+        Until the broker takes the copy, the message stays unacknowledged, for as long as an alarm
+        lasts: so it is not lost, whatever ends first. again: gets the message when `withdraw` takes
+        it out meanwhile. refused: for a message that no worker can run; called instead of `done`
+        when an alarm begins, unless the message `waits`, or when the broker grants no queue for it.
+        declare: declares that queue, on another channel. repeatable: two copies of the message do
+        no harm. not_taken: called when the destination's queue does not exist or takes no more
+        messages; without `not_taken` the copy is tried again, after a pause.
         """
         if message.channel.connection is None:
-            # The connection by which it came is gone, and the broker delivers it again: a copy
-            # would be the task's second one.
+            # The connection of the message is gone, and the broker delivers the message again. A
+            # copy would make the task run twice.
             return
         if self._consumer.connection.transport.driver_type != "amqp":
             publish_copy(message, exchange, routing_key, **headers or {})
@@ -113,10 +116,11 @@ class Requeuer:
         headers: dict[str, Any] | None = None,
         refused: Callable[[], Any] | None = None,
     ) -> None:
-        """Send a copy to the end of the queue that the message came from, and to no other one;
-        `done` and `again` as above.
+        """Send a copy to the end of the queue that the message came from, and to no other queue.
+
+        done, again: as in `send`.
         """
-        # It is of a queue that the settings do not have, which remote control has added.
+        # Remote control has added a queue that the settings do not have.
         if not source(message):
             message.requeue()
             return
@@ -133,14 +137,15 @@ class Requeuer:
     def send_back_in(
         self, seconds: float, message: Any, done: Callable[[], None], headers: dict[str, Any]
     ) -> None:
-        """Send a copy back in so many seconds. The message stays unacknowledged until then."""
+        """Send a copy back after so many seconds. The message stays unacknowledged until then."""
         self._consumer.timer.call_after(
             seconds, partial(self.send_back, message, done, headers=headers)
         )
 
     def withdraw(self, queue: str) -> list[Callable[[], None]]:
-        """Take out what waits to go back to the queue and has not been sent; return for each how to
-        run it.
+        """Take out the messages that wait to go back to the queue and were not sent.
+
+        Returns a function for each of them, which runs its task.
         """
         found = self._waiting.sift(
             lambda each: each.routing_key == queue and each.again is not None
@@ -149,16 +154,16 @@ class Requeuer:
 
     @property
     def blocked(self) -> bool:
-        """Whether RabbitMQ takes no messages just now."""
+        """Return whether RabbitMQ takes no messages at the moment."""
         return self._connection.blocked
 
     def end(self) -> bool:
-        """Begin no more copies: at the end of the worker the messages that wait go back themselves.
-        Return True when no copy is with the broker.
+        """Begin no more copies; return True when no copy is with the broker.
 
-        A copy that has had no answer for CONFIRM seconds is not waited for: an alarm began while it
-        was on its way. The broker takes the copy when it is well, and the message itself now.
-        Acknowledged, the task could be lost; so it may be there twice.
+        Called at the end of the worker, when the waiting messages go back themselves. A copy that
+        has had no answer for CONFIRM seconds is not waited for: an alarm began while the copy was
+        on its way. The broker takes the copy after the alarm, and gets the message back now. If the
+        message were acknowledged, the task could be lost; so the task may be there twice.
         """
         self._closed = True
         return self._sent.all_for(CONFIRM)
@@ -172,8 +177,8 @@ class Requeuer:
         with self._connection.guarded():
             self._connection.keep_alive()
             if self._connection.blocked:
-                # For as long as the alarm lasts they would hold places of the prefetch, and it is
-                # the worker that makes room.
+                # For as long as the alarm lasts, these copies would hold places in the prefetch,
+                # and it is this worker that makes room.
                 self._refuse(lambda each: not each.waits)
             self._waiting.add_due()
             while (first := self._waiting.first) is not None:
@@ -183,8 +188,9 @@ class Requeuer:
                     break
 
     def _send(self, first: PendingRequeue) -> bool:
-        """Send the first copy, or the question that comes before it; return whether the next copy
-        may follow at once.
+        """Send the first copy, or the question that comes before it.
+
+        Returns whether the next copy may follow at once.
         """
         if not self._connection.open():
             return False
@@ -194,10 +200,10 @@ class Requeuer:
         if not self._connection.asked and not (
             (first.waits or first.is_small) and self._connection.heard_lately
         ):
-            # An alarm shows at the first message after it began: so that one is no task. The
-            # question is not asked for each of a flood of tasks that are due later, each of which
-            # waits here for the end of an alarm anyway; nor for each of a flood of dead letters,
-            # which become files when the alarm begins (`_refuse`).
+            # An alarm shows at the first message after it began, so that message must not be a
+            # task. The question is not asked for each of many tasks that are due later, because
+            # each of them waits here for the end of an alarm anyway. Nor is it asked for each of
+            # many dead letters, which become files when an alarm begins (`_refuse`).
             self._connection.ask(self._soon)
             return False
         self._connection.asked = False
@@ -218,29 +224,31 @@ class Requeuer:
             )
         except ERRORS:
             raise
-        # Any sender's message: it may have what cannot be sent, and must not end the worker.
+        # Any sender's message may be impossible to send, and must not end the worker.
         except Exception as error:  # noqa: BLE001
             self._sent.settle(copy)
             logger().error(
-                Event.CANNOT_KEEP, reason=brief(error), consequence="it is kept on this host"
+                Event.CANNOT_KEEP,
+                reason=brief(error),
+                consequence="the message is kept on this host",
             )
             (copy.refused or copy.message.requeue)()
             self._soon()
 
     def _settled(self, copy: PendingRequeue, taken: bool) -> None:
         if not self._sent.settle(copy):
-            return  # it is a file by now, and its message acknowledged
+            return  # the message is a file by now, and acknowledged
         if taken:
             self._connection.heard()
             self._sent.most = WINDOW
             self._waiting.taken(copy)
-            # Only now: the broker has the copy. A process that ends before this line leaves the
-            # message there as well.
+            # Only now, because the broker has the copy. If the process ends before this line, the
+            # broker has the message as well.
             copy.done()
             self._soon()
         else:
-            # The queue takes no more, or is not there: the message stays unacknowledged, and is
-            # tried again after a pause.
+            # The queue takes no more messages, or does not exist. The message stays unacknowledged,
+            # and is tried again after a pause.
             self._sent.most = 1
             self._connection.declared.discard(copy.routing_key)
             if copy.not_taken is None:
@@ -253,7 +261,7 @@ class Requeuer:
     def _declare(self, queue: str, declare: Callable[[Any], None]) -> None:
         """Declare the queue.
 
-        When the broker grants none, the copies for it are `refused`.
+        When the broker does not grant the queue, the copies for it are `refused`.
         """
         channel = self._connection.other_channel()
         try:
@@ -272,11 +280,13 @@ class Requeuer:
         self._soon()
 
     def _refuse(self, wanted: Callable[[PendingRequeue], bool]) -> None:
-        """Have these kept in another way: what waits, and what is with the broker without an
-        answer, if two of it do no harm.
+        """Keep these messages in another way.
+
+        These are the waiting copies, and the unanswered copies with the broker if two copies of
+        them do no harm.
         """
-        # The broker may take those that are on their way all the same, now or when the alarm is
-        # over: then they are kept twice.
+        # The broker may still take the copies that are on their way, now or after the alarm. Then
+        # their messages are kept twice.
         for each in [
             *self._sent.take_repeatable(wanted),
             *self._waiting.sift(lambda each: each.refused is not None and wanted(each)),
@@ -288,6 +298,6 @@ class Requeuer:
         self._waiting.add(*self._sent.clear())
 
     def _soon(self) -> None:
-        if not self._called:  # one step sends all that there is room for
+        if not self._called:  # one step sends all copies for which there is room
             self._called = True
             self._consumer.hub.call_soon(self.step)

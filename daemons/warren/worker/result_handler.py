@@ -1,9 +1,9 @@
-"""Celery's reader of the pipes of pool children, for tasks that write into them.
+"""Celery's reader of the pipes of pool children, made safe for tasks that write into these pipes.
 
-A pool child tells its worker by a pipe when it begins with a task and when it has ended. Celery
-takes what it reads there as it comes: a task that writes into that pipe ends the worker's main
-loop, each time it runs. Here it costs that child, and counts as a loss of the task at work in it,
-which is given up at the fifth (request.py).
+A pool child tells its worker by a pipe when it begins a task and when the task has ended. Celery
+uses what it reads there without a check. So a task that writes into the pipe would end the worker's
+main loop each time that it runs. Here such garbage costs only the child. It counts as a loss of the
+task that the child runs, which is given up at the fifth loss (request.py).
 """
 
 from __future__ import annotations
@@ -28,22 +28,23 @@ Reading = Generator[None, None, None]
 class ResultHandler(asynpool.ResultHandler):
     """Reads the messages of the pool children."""
 
-    #: Called with a child and a reason when its pipe has something else than a message. The pool
-    #: sets it, for Celery makes this object with fixed arguments.
+    #: Called with a child and a reason when the child's pipe holds something other than a message.
+    #: The pool sets it, because Celery makes this object with fixed arguments.
     garbled: Callable[[Any, str], None]
 
     def __init__(self, *arguments: Any, **options: Any) -> None:
         super().__init__(*arguments, **options)
-        #: When the last byte came of each message that has begun, by the descriptor of its pipe, in
-        #: seconds (monotonic).
+        #: When the last byte of each unfinished message came (monotonic seconds), by the descriptor
+        #: of the message's pipe.
         self.begun: dict[int, float] = {}
         self._last: dict[int, Reading] = {}
 
     def _recv_message(
         self, add_reader: Callable[..., None], fd: int, callback: Callable[[Any], None]
     ) -> Reading:
-        """Read one message, in place of Celery's method (5.7); yield where more has to come
-        first.
+        """Read one message; yield while more bytes have to come first.
+
+        Replaces Celery's method (5.7).
         """
         proc = self.fileno_to_outq[fd]
         try:
@@ -53,12 +54,12 @@ class ResultHandler(asynpool.ResultHandler):
                 raise ValueError(f"expected a message of at most {LARGEST} bytes, found {size}")
             body = yield from self._bytes(proc, fd, 4, size)
             proc.half_read = bytearray()
-            # The child is this process, forked, and of one trust with it.
+            # The child is a fork of this process, and is trusted as this process is.
             message = pickle.loads(body)  # noqa: S301
             reason = problem(message, proc.pid, proc.inqW_fd) if message else ""
         except (OSError, EOFError):
             raise
-        except Exception as error:  # noqa: BLE001  bytes of any kind lead to any error
+        except Exception as error:  # noqa: BLE001  any bytes may lead to any error
             message, reason = None, f"{type(error).__name__}: {error}"
         finally:
             self.begun.pop(fd, None)
@@ -71,9 +72,9 @@ class ResultHandler(asynpool.ResultHandler):
             callback(message)
 
     def _bytes(self, proc: Any, fd: int, start: int, size: int) -> Generator[None, None, bytes]:
-        # Kept with the child. When the broker is lost the main loop begins again, with other
-        # readers, and what an earlier reader had read of a message would be missing in front of
-        # the rest.
+        # Kept with the child. When the broker is lost, the main loop begins again with new readers.
+        # The bytes that an earlier reader has read of a message must not be missing before the
+        # rest.
         found: bytearray = proc.half_read
         while len(found) < start + size:
             try:
@@ -88,7 +89,9 @@ class ResultHandler(asynpool.ResultHandler):
         return bytes(found[start : start + size])
 
     def flush(self, proc: Any) -> None:
-        """Read what lies in the pipe of a child: all that it has said, if it is dead."""
+        """Read all that the pipe of a child holds. For a dead child this is all that it has
+        reported.
+        """
         reader = proc.outq._reader
         if reader.closed or self.fileno_to_outq.get(reader.fileno()) is not proc:
             return
@@ -105,7 +108,7 @@ class ResultHandler(asynpool.ResultHandler):
 
     @staticmethod
     def _step(reading: Reading) -> bool:
-        """Read on, and return whether more has to come first."""
+        """Read on, and return whether more bytes have to come first."""
         try:
             next(reading)
         except StopIteration:
@@ -115,8 +118,10 @@ class ResultHandler(asynpool.ResultHandler):
     def _flush_outqueue(
         self, fd: int, remove: Callable[..., Any], process_index: Any, on_state_change: Any
     ) -> Any:
-        """Read the rest at the end of the worker, in place of Celery's method (5.7), which would
-        wait for a message that has broken off.
+        """Read the rest at the end of the worker.
+
+        Replaces Celery's method (5.7), which would wait for the rest of a message that has broken
+        off.
         """
         proc = process_index.get(fd)
         if proc is None or proc.garbled or self._finish_partial_read(fd, proc):

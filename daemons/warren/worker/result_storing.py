@@ -1,7 +1,7 @@
-"""How long pool children have been trying to store a result, such as on a full disk.
+"""How long pool children have been trying to store a result, for example on a full disk.
 
-Each child logs one line about it. The worker's heartbeat has the time, and `warren health` warns: a
-worker all of whose children wait does nothing.
+Each child logs one line about a row of attempts. The worker's heartbeat shows the time, and `warren
+health` warns of it: a worker whose children all wait does no work.
 """
 
 from __future__ import annotations
@@ -21,9 +21,10 @@ _SINCE = struct.Struct("d")
 
 
 class ResultStoring:
-    """Since when each pool child has tried, in memory that the worker shares with its children.
+    """The time since when each pool child has tried, in memory that the worker shares with its
+    children.
 
-    Make it before they fork.
+    Make this object before the children are forked.
     """
 
     def __init__(self, processes: int) -> None:
@@ -31,18 +32,21 @@ class ResultStoring:
         self._logged = False
 
     def connect(self) -> None:
-        """Listen to results that are kept under keys, on Redis or this host.
+        """Listen to the storing of results that are kept under keys, on Redis or on this host.
 
-        This holds in the pool children that this process forks.
+        This also holds in the pool children that this process forks.
         """
         CheckedKeys.waiting = staticmethod(self.note)
 
     def note(self, error: BaseException | None) -> None:
-        """Note the error that keeps this process from storing a result; None: it has stored one."""
+        """Note the error that keeps this process from storing a result.
+
+        error: None when the process has stored a result.
+        """
         self._log(error)
         index = getattr(current_process(), "index", None)
         if index is None or (index + 1) * _SINCE.size > len(self._since):
-            return  # This is the worker's own process, which does not wait.
+            return  # the worker's own process does not wait
         start = index * _SINCE.size
         if error is None:
             self._since[start : start + _SINCE.size] = bytes(_SINCE.size)
@@ -50,9 +54,9 @@ class ResultStoring:
             self._since[start : start + _SINCE.size] = _SINCE.pack(time.monotonic())
 
     def _log(self, error: BaseException | None) -> None:
-        """Log the first of a row of attempts, and its end.
+        """Log the first of a row of attempts, and the end of the row.
 
-        There is an attempt each ten seconds, for as long as it takes.
+        There is an attempt every ten seconds, for as long as the storing fails.
         """
         if (error is not None) == self._logged:
             return
@@ -68,9 +72,11 @@ class ResultStoring:
             )
 
     def longest_s(self) -> int:
-        """Return for how many seconds a child has tried, at most; 0 when none waits.
+        """Return the seconds for which a child has tried, of the child that has tried longest; 0
+        for none.
 
-        A lost child leaves its entry to its successor, which clears it with its first result.
+        A lost child leaves its entry to its successor, which clears the entry with its first
+        result.
         """
         found = [since for (since,) in _SINCE.iter_unpack(self._since[:]) if since]
         return int(time.monotonic() - min(found)) if found else 0

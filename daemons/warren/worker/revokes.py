@@ -1,11 +1,12 @@
-"""Which tasks were revoked, in a file: a revoke outlives the worker that heard it.
+"""Which tasks were revoked, in a file: a revoke outlives the worker that got it.
 
 It does so however that worker ends. Celery keeps revoked ids in the memory of each worker, and
-writes them down, if at all, at its clean end. Here each revoke is a line at the end of a file
-before its sender has the answer. A worker that starts loads what any worker of its host has heard.
+writes them to disk, if at all, only at the worker's clean end. Here each revoke becomes a line at
+the end of a file before its sender gets the answer. A worker that starts loads what any worker of
+its host has got.
 
-Once the set in memory is full, Celery drops all that is older than three hours from it. Here an id
-holds for as long in memory as in the file.
+When Celery's set in memory is full, Celery drops from it all that is older than three hours. Here
+an id stays in memory for as long as in the file.
 """
 
 from __future__ import annotations
@@ -36,38 +37,41 @@ from warren.worker.header_rules import LONGEST_ID, is_text
 
 #: Seconds for which a revoke holds. An id that is used again and again is not revoked for ever.
 HOLDS = 30 * 86_400.0
-#: Bytes of a file that are read; bytes beyond which the file is written again without what is too
-#: old or too much.
+#: Bytes of a file that are read. When a file has more bytes, it is written again without what is
+#: too old or too much.
 LARGEST, _FULL = 1 << 26, 1 << 24
-#: Values of a stamp that are kept, for each header.
+#: Values of a stamp that are kept for each header.
 _STAMPS = 10_000
 #: Workers of the host whose files are read.
 _FILES = 100
-#: Lines of another worker's file that may be no revokes.
+#: Lines of another worker's file that may be something other than a revoke.
 _FOREIGN = 100
 #: Seconds between two attempts to write what could not be written.
 _RETRY = 10.0
 #: Seconds between two looks for revokes that have expired.
 _LOOK = 600.0
 
-#: When it was revoked (seconds, wall clock), the kind (id or stamp), and what: a task's id, or a
-#: stamp's header and value.
+#: A line of a file: when the task was revoked (seconds since the epoch), the kind (id or stamp),
+#: and what was revoked: a task's id, or a stamp's header and value.
 Line = tuple[float, str, str, str]
 
 
 class Revokes:
-    """The file of one worker. `directory` is one for all workers of the host."""
+    """The file of one worker.
+
+    directory: shared by all workers of the host.
+    """
 
     def __init__(self, directory: Path, program: str) -> None:
         self._path = directory / f"{program}.revoked"
         self._unwritten = False
         self._next_attempt = 0.0
         self._next_look = 0.0
-        #: When each stamp in memory was revoked (seconds, monotonic clock).
+        #: When each stamp in memory was revoked (monotonic seconds).
         self._stamped: dict[tuple[str, str], float] = {}
 
     def open(self) -> None:
-        """Load what was revoked before. Whatever the files hold, the worker starts."""
+        """Load earlier revokes. The worker starts whatever the files hold."""
         state.revoked.expires = HOLDS
         try:
             make_directory(self._path.parent)
@@ -79,7 +83,7 @@ class Revokes:
         self._rewrite(own)
 
     def look(self) -> None:
-        """Load what workers of this host have heard."""
+        """Load the revokes that other workers of this host have got since."""
         self._load([*self._own(), *self._of_others()])
 
     def _load(self, lines: list[Line]) -> None:
@@ -89,8 +93,8 @@ class Revokes:
         lines = sorted(line for line in lines if line[0] > wall - HOLDS)
         for at, kind, name, _ in lines:
             if kind == "id" and name not in known:
-                # It is as old by the clock of the set. If it was said before the boot, the time is
-                # below 0.
+                # The revoke is as old by the clock of Celery's set. If it was sent before the boot,
+                # its time is below 0.
                 state.revoked.add(name, now=clock - max(0.0, wall - at))
         stamps = {
             (header, value): clock - max(0.0, wall - at)
@@ -106,7 +110,10 @@ class Revokes:
             self._stamped[header, value] = max(sent, self._stamped.get((header, value), sent))
 
     def note(self, ids: Iterable[Any] = (), stamps: Mapping[Any, Any] | None = None) -> None:
-        """Write down what was revoked just now; a value that is no id of a task is left out."""
+        """Write down what was revoked just now.
+
+        A value that is not the id of a task is left out.
+        """
         now = time.time()
         lines: list[Line] = [(now, "id", each, "") for each in ids if is_text(each, LONGEST_ID)]
         for header, values in (stamps or {}).items():
@@ -118,7 +125,7 @@ class Revokes:
             (header, value): time.monotonic() for _, kind, header, value in lines if kind == "stamp"
         }
         text = _text(lines[-state.REVOKES_MAX :]).encode()
-        if not text or self._unwritten:  # The whole file is written soon, with these.
+        if not text or self._unwritten:  # the whole file is written soon, with these lines
             return
         try:
             if self._append(text) > _FULL:
@@ -151,9 +158,10 @@ class Revokes:
                 state.revoked_stamps.pop(header, None)
 
     def _of_others(self) -> list[Line]:
-        """Return what the other workers of the host have heard.
+        """Return what the other workers of the host have got.
 
-        A task may have made the files: together they cost no more than one.
+        A task may have made these files. So all of them together are read up to the limit of one
+        file.
         """
         lines: list[Line] = []
         size, most = LARGEST, _most()
@@ -170,7 +178,7 @@ class Revokes:
         return lines
 
     def _append(self, text: bytes) -> int:
-        # The file is opened each time: a task may have replaced it since.
+        # The file is opened each time, because a task may have replaced it since.
         file = open_or_make(self._path)
         try:
             os.lseek(file, 0, os.SEEK_END)
@@ -186,7 +194,7 @@ class Revokes:
         sent = {
             (kind, name, value): at for at, kind, name, value in sorted(own) if at > now - HOLDS
         }
-        if self._unwritten:  # Revokes that are only in memory are recent.
+        if self._unwritten:  # revokes that are only in memory are recent
             sent = dict.fromkeys(_in_memory(), now) | sent
         ids = [(at, *what) for what, at in sent.items() if what[0] == "id"]
         stamps = [(at, *what) for what, at in sent.items() if what[0] == "stamp"]
@@ -209,12 +217,12 @@ class Revokes:
         except TooLarge as error:
             self._move_away(path, str(error.strerror))
             return []
-        # A link, a fifo or a directory makes way when the file is written (atomic_write.py).
+        # A link, a fifo or a directory is moved away when the file is written (atomic_write.py).
         except OSError:
             return []
         lines, foreign = [], 0
-        # The last line was cut off, or is empty. What stands before the `most` last lines is not
-        # even split.
+        # The last line was cut off, or is empty. Lines before the last `most` lines are not even
+        # split.
         for raw in reversed(content.rsplit(b"\n", most + 1)[-most - 1 : -1]):
             line = _parsed(raw) if raw else None
             if line is not None:
@@ -222,10 +230,12 @@ class Revokes:
                 continue
             foreign += 1
             if foreign > _FOREIGN and path != self._path:
-                break  # It is not a worker's file, or its own worker repairs it.
+                break  # the file is not a worker's file, or its own worker repairs it
         lines.reverse()
         if foreign and path == self._path:
-            self._move_away(path, f"{foreign} of its lines tell of no revoke; the others hold")
+            self._move_away(
+                path, f"{foreign} lines of the file are not revokes; the other lines hold"
+            )
             with suppress(OSError):
                 replace_file(path, _text(lines), mode=0o600)
         return lines
@@ -254,7 +264,7 @@ def _most() -> int:
 
 
 def _in_memory() -> Iterable[tuple[str, str, str]]:
-    """Return what this worker knows to be revoked."""
+    """Return what this worker knows as revoked."""
     yield from (("id", name, "") for name in state.revoked if is_text(name, LONGEST_ID))
     for header, values in state.revoked_stamps.items():
         yield from (("stamp", header, each) for each in values if is_text(header) and is_text(each))

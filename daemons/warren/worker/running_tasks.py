@@ -1,6 +1,6 @@
-"""What the pool children of a worker run, and since when, for its heartbeat.
+"""What the pool children of a worker run, and since when. The worker's heartbeat has this.
 
-Without it a pool whose tasks never end looks healthy.
+Without this, a pool whose tasks never end would look healthy.
 """
 
 from __future__ import annotations
@@ -10,26 +10,27 @@ from typing import Any
 
 from warren.status.status_file import now
 
-#: How many tasks the heartbeat names: the oldest.
+#: The tasks that the heartbeat names: the tasks that have run longest, and at most so many.
 _NAMED = 5
 #: Characters of an id or a name that are kept.
 _KEPT = 160
 
 
 class RunningTasks:
-    """The running tasks, each with the second of CLOCK_BOOTTIME at which it was first seen.
+    """The running tasks, each with the time at which it was first seen (seconds of CLOCK_BOOTTIME).
 
-    No step of the wall clock moves it.
+    No step of the wall clock changes this time.
     """
 
     def __init__(self) -> None:
         self._since: dict[str, tuple[float, str]] = {}
 
     def look(self, requests: Collection[Any], concurrency: int) -> dict[str, Any]:
-        """Return what the heartbeat says of these requests, which are all that run now.
+        """Return what the heartbeat says of the running tasks.
 
-        `oldest` has the tasks that have run longest. `busy_since` is when the last busy child
-        became busy; null while a child is free.
+        requests: the requests of all tasks that run now. The result has `oldest`, the tasks that
+        have run longest, and `busy_since`, when the last free child became busy; null while a child
+        is free.
         """
         at = now()
         self._since = {each.id: self._since.get(each.id, (at, str(each.name))) for each in requests}

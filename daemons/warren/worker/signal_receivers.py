@@ -1,8 +1,8 @@
 """Receivers of Celery's signals that task modules connect, called in the worker's own process.
 
-Celery passes over their errors. Two more ways to fail would cost the worker: a receiver that leaves
-its process, by `sys.exit` or another exception that is no `Exception`, would end it each time the
-signal comes; a receiver that hangs would stop its loop.
+Celery survives their errors. But two other failures would cost the worker. A receiver may end its
+process, by `sys.exit` or by another exception that is not an `Exception`: the process would end
+each time that the signal comes. And a receiver that hangs would stop the worker's loop.
 """
 
 from __future__ import annotations
@@ -20,11 +20,11 @@ from warren.logs.setup import logger
 from warren.worker.bounded_call import TookTooLong, call_within
 
 _SIGNALS = [signal for signal in vars(signals).values() if isinstance(signal, Signal)]
-#: A pool child has not begun a task then: if a receiver leaves the process there, the child would
-#: be replaced, and leave again.
+#: Signals that come before a pool child has begun a task. If a receiver ended the process there,
+#: the child would be replaced, and would end again.
 _ALSO_IN_CHILDREN = "worker_process_init"
-#: Signals that are sent before the worker takes messages, or when it takes none any more: their
-#: receivers may take long, and supervise bounds them.
+#: Signals that are sent before the worker takes messages, or after it has stopped taking messages.
+#: Their receivers may take long, and supervise limits them.
 _MAY_LAST = {
     signals.celeryd_init.name,
     signals.celeryd_after_setup.name,
@@ -41,14 +41,17 @@ _MAY_LAST = {
 #: Seconds for one call of a receiver while the worker's loop waits for it: a third of the shortest
 #: time for which a heartbeat may be silent.
 TIMEOUT = 1.5
-#: Calls in a row that took longer, after which a receiver is left out until the worker starts
-#: again: a network that fails once costs no receiver, and a receiver that always hangs does not
+#: After so many calls in a row that took longer, a receiver is left out until the worker starts
+#: again. A network that fails once must cost no receiver, and a receiver that always hangs must not
 #: cost TIMEOUT with each message.
 MOST_HUNG = 3
 
 
 def guard() -> None:
-    """Guard each receiver that is connected by now: its failure does not end this process."""
+    """Guard each receiver that is connected by now.
+
+    A guarded receiver's failure does not end this process.
+    """
     for signal in _SIGNALS:
         signal.receivers[:] = [
             (key, _Guarded(signal.name, receiver)) for key, receiver in signal.receivers
@@ -57,13 +60,14 @@ def guard() -> None:
 
 
 class Kept:
-    """The receivers of Warren and Celery, as they are now: without them no task has a log line.
+    """The receivers of Warren and Celery as they are now.
 
-    A task may disconnect its own receivers.
+    Without these receivers no task has a log line. A task may disconnect the receivers of its
+    process.
     """
 
     def __init__(self) -> None:
-        # The same list objects: Celery's tracers hold them.
+        # The same list objects, because Celery's tracers hold them.
         found = (
             (signal, signal.receivers, [each for each in signal.receivers if _is_needed(each[1])])
             for signal in _SIGNALS
@@ -71,10 +75,10 @@ class Kept:
         self._kept = [(signal, receivers, needed) for signal, receivers, needed in found if needed]
 
     def restore(self) -> None:
-        """Connect again what a task has disconnected from the signals of its process."""
+        """Connect again the receivers that a task has disconnected in its process."""
         for signal, receivers, needed in self._kept:
             found = signal.receivers
-            # Celery makes a new list when it drops receivers that are not referenced any more.
+            # Celery makes a new list when it drops receivers that nothing refers to any more.
             if found is not receivers:
                 receivers[:] = found if isinstance(found, list) else []
                 signal.receivers = receivers
@@ -89,16 +93,19 @@ def _is_needed(receiver: Any) -> bool:
 
 
 def _function_of(receiver: Any) -> Any:
-    """Return what Celery connected, most often by a weak reference; None when it is gone."""
+    """Return the function that was connected; None when it is gone.
+
+    Celery mostly holds the function by a weak reference.
+    """
     return receiver() if isinstance(receiver, ReferenceType) else receiver
 
 
 class _Guarded:
-    """One receiver, called in its place."""
+    """A guarded receiver, which is called in the place of the original receiver."""
 
     def __init__(self, name: str, receiver: Any) -> None:
         self._name, self._receiver, self._worker = name, receiver, os.getpid()
-        #: The number of its last calls in a row that took too long.
+        #: How many of the receiver's last calls in a row took too long.
         self._hung = 0
 
     def __call__(self, **arguments: Any) -> Any:
@@ -118,7 +125,7 @@ class _Guarded:
             self._tell_hung(function)
         except BaseException as error:
             if not at_worker and self._name != _ALSO_IN_CHILDREN:
-                raise  # In a child the task leaves its process, and that is counted.
+                raise  # In a child the task ends its process, and this end is counted.
             self._tell(safe_text(error), "the worker continues")
         else:
             self._hung = 0
@@ -131,9 +138,9 @@ class _Guarded:
         name = getattr(function, "__qualname__", type(function).__qualname__)
         self._tell(
             f"{name} took longer than {TIMEOUT:g} s, {self._hung} of {MOST_HUNG} times in a row",
-            "it is left out until the worker starts again"
+            "the receiver is left out until the worker starts again"
             if out
-            else "it was ended, and the worker continues",
+            else "the receiver was ended, and the worker continues",
         )
 
     def _tell(self, reason: str, consequence: str) -> None:

@@ -15,17 +15,17 @@ _own = threading.local()
 
 
 def begin_child() -> None:
-    """Begin, in a pool child: processes that it forks do not inherit the pool's SIGTERM handler.
+    """Begin a pool child: processes that it forks do not inherit the pool's SIGTERM handler.
 
-    Billiard's handler is written in Python, and a fork drops the signals that such a handler has
-    not seen yet; a signal that comes just before the process waits for a lock is not seen either. A
-    process pool that ends soon after its start would wait for such a process without an end.
+    Billiard's handler is written in Python. A fork drops a signal that such a handler has not seen
+    yet, and the handler does not see a signal that comes just before the process waits for a lock.
+    A process pool that ends soon after its start would wait for such a process without end.
     """
     os.register_at_fork(before=_hold, after_in_parent=_release, after_in_child=_begin_fork)
 
 
 def _hold() -> None:
-    """Let a SIGTERM wait until the new process can end by it."""
+    """Let a SIGTERM wait until the new process can end because of it."""
     _own.mask = signal.pthread_sigmask(signal.SIG_BLOCK, {signal.SIGTERM})
 
 

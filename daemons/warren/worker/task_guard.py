@@ -32,7 +32,7 @@ from warren.worker.signal_receivers import Kept
 from warren.worker.task_log import TOLD
 from warren.worker.task_processes import Zombies
 
-#: Exceptions that the worker acts on, and whose types it knows.
+#: Exceptions that the worker acts on. The worker knows their types.
 _KNOWN = (Reject, Ignore, Retry)
 #: Characters of an exception's text that go to the worker.
 _KEPT = 1000
@@ -49,7 +49,7 @@ class TaskGuard:
         self._state: ProcessState | None = None
         self._receivers: Kept | None = None
         self._running = False
-        #: Whether this process has reported the end of the task with this id.
+        #: The id of the last task whose end this process has reported.
         self.told: Callable[[str], bool] = lambda task_id: False
         self._tasks: Mapping[str, Task] = {}
         self._zombies = Zombies()
@@ -67,13 +67,14 @@ class TaskGuard:
         # The child has its own process group: a task that signals its group reaches no worker, and
         # the worker knows what came from a child.
         setpgid(0, 0)
-        # What a task starts and lets go of becomes this process's child, and the worker's when this
-        # process ends.
+        # A process that a task starts and leaves behind becomes a child of this process, and of the
+        # worker when this process ends.
         adopt_orphans()
         die_before_others()
         # This allows `multiprocessing` in a task. The flag says that this process may not have
-        # children, as no process would end them; the worker does. Documented: a process that has
-        # been started cannot change it, but this object was made by its parent.
+        # children, because no process would end them; but the worker does. multiprocessing
+        # documents that a started process cannot change the flag, but this object was made by the
+        # parent.
         process = current_process()
         process.daemon = False
         with suppress(AttributeError):
@@ -86,10 +87,10 @@ class TaskGuard:
             task.__trace__ = self._guarded(task.__trace__)
 
     def _alone(self, run: Callable[..., Any]) -> Callable[..., Any]:
-        """Return the body of a task with one end.
+        """Return the body of a task with only one end.
 
-        A copy of the process that the body made by `fork` ends with the body. Otherwise the copy
-        would report the task's end a second time, and then read half of the next task from the
+        A copy of the process that the body has made by `fork` ends with the body. Otherwise the
+        copy would report the task's end a second time, and then read half of the next task from the
         worker's pipe.
         """
 
@@ -106,7 +107,7 @@ class TaskGuard:
                     with suppress(Exception):
                         sys.stdout.flush()
                     _exit(_code(sys.exception()))
-                # Before the result is stored and the end is logged: a low limit would make these
+                # Before the result is stored and the end is logged: a low limit would make both
                 # fail.
                 if self._state is not None:
                     self._state.restore()
@@ -117,7 +118,7 @@ class TaskGuard:
 
     def _guarded(self, trace: Tracer) -> Tracer:
         def guarded(*arguments: Any, **keywords: Any) -> tuple[Any, Any, Any, Any]:
-            # Not before: the pool sets its own signal handlers after `begin_child`.
+            # Not earlier: the pool sets its own signal handlers after `begin_child`.
             if self._state is None:
                 self._state = ProcessState(TOOLS)
                 self._receivers = Kept()
@@ -125,16 +126,16 @@ class TaskGuard:
             try:
                 value, info, seconds, text = trace(*arguments, **keywords)
                 return (_plain(value) if info else value), info, seconds, text
-            # It is passed on as an exception that the worker can read.
+            # The exception is passed on in a form that the worker can read.
             except BaseException as error:  # noqa: BLE001
                 told = TOLD if arguments and self.told(arguments[0]) else ()
-                # Its traceback goes along, with its text: no reader would want 100 MB of either.
+                # Its traceback goes along, cut like its text: no reader wants 100 MB of either.
                 raise _portable(error, told) from (
                     error if len(safe_text(error)) <= _TRACEBACK else None
                 )
             finally:
-                # This is a copy of this process, which came back by another way than the task's own
-                # end.
+                # This process is a copy, and has come back by another way than the end of the
+                # task's own code.
                 if getpid() != pid:
                     _exit(0)
                 if not self._state.restore():
@@ -152,9 +153,9 @@ def _code(error: BaseException | None) -> int:
 
 
 def _plain(failure: Any) -> Any:
-    """Make the record of a task's failure such that the worker can read it.
+    """Change the record of a task's failure so that the worker can read it.
 
-    The worker does not have all the types that a task has made.
+    The worker does not have all types that a task has made.
     """
     failure.exception = _portable(getattr(failure.exception, "exc", failure.exception))
     failure.type = type(failure.exception)
@@ -165,7 +166,7 @@ def _plain(failure: Any) -> Any:
 def _portable(error: BaseException, told: tuple[str, ...] = ()) -> Any:
     """Return the exception as a type that the worker has, too.
 
-    An exception that the worker cannot read would end its main loop.
+    An exception that the worker cannot read would end the worker's main loop.
     """
     if isinstance(error, SystemExit):
         return SystemExit(
@@ -186,10 +187,10 @@ def _portable(error: BaseException, told: tuple[str, ...] = ()) -> Any:
 
 
 def _bare(outcome: Any) -> Any:
-    """Return what a task reports to the worker without what only this process can read.
+    """Return what a task reports to the worker, without the parts that only this process can read.
 
     The exception for which the task is retried may be of a type that no other process has. The
-    worker would take the task for lost and run it once more, although its retry is on its way.
+    worker would then take the task for lost and run it once more, although its retry is on its way.
     """
     if isinstance(outcome, Reject):
         return Reject(_reason(outcome.reason), requeue=bool(outcome.requeue))
@@ -207,11 +208,11 @@ def _reason(reason: Any) -> Any:
 
 
 def _retire() -> None:
-    """Let this process end when it has reported its task.
+    """Let this process end after it has reported its task.
 
-    A limit that is lower for good would fail the tasks after it.
+    A limit that stays lowered would make the tasks after it fail.
     """
     with suppress(Exception):
-        # The pool's loop takes an error at its next read for its end. What the worker has written
-        # meanwhile it gives to another child.
+        # The pool's loop takes an error at its next read for the end. The worker gives the bytes
+        # that it has written meanwhile to another child.
         current_process().inq._reader.close()

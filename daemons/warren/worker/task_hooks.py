@@ -1,6 +1,6 @@
-"""What Warren does as a task begins and ends in a pool child, in its order.
+"""What Warren does when a task begins and ends in a pool child, in order.
 
-Celery's signals call Warren by this file alone. Task modules connect their own receivers first.
+Celery's signals call Warren only through this file. Task modules connect their own receivers first.
 """
 
 from __future__ import annotations
@@ -27,15 +27,15 @@ class TaskHooks:
         signals.task_prerun.connect(self.begin, weak=False)
         signals.task_postrun.connect(self.end, weak=False)
 
-    # Each step runs whatever the one before it raises, such as a soft time limit; Celery logs the
-    # error of a receiver.
+    # Each step runs even if the step before it raises an error, such as a soft time limit. Celery
+    # logs the error of a receiver.
 
     def begin(self, task: Any = None, **given: Any) -> None:
-        """Begin with a task.
+        """Begin a task.
 
-        The log first: all lines that follow have the task's fields, also why it got no slots. Then
-        the slots: without them the process ends here, and the task has not begun. The note of what
-        runs last: it counts against a task that the process is lost while it runs.
+        The log comes first: all later lines have the task's fields, also the line that says why the
+        task got no slots. Then come the slots: without them the process ends here, and the task has
+        not begun. The crash note comes last: from then on, a lost process counts against the task.
         """
         try:
             self._log.began(task=task, **given)
@@ -48,9 +48,9 @@ class TaskHooks:
     def end(self, task_id: str | None = None, **given: Any) -> None:
         """End a task.
 
-        The log first: what follows is no line of the task. Then the slots, which cool from here.
-        The note of what runs last: a process that is lost in one of these steps was lost while the
-        task ran.
+        The log comes first: later lines are not the task's. Then come the slots, which cool from
+        here. The crash note comes last: a process that is lost in one of these steps was lost while
+        the task ran.
         """
         try:
             self._log.ended(task_id=task_id, **given)

@@ -1,4 +1,4 @@
-"""One log line as a task begins, and one for its end: succeeded, failed, to be retried."""
+"""One log line when a task begins, and one for its end: succeeded, failed, or to be retried."""
 
 from __future__ import annotations
 
@@ -20,8 +20,8 @@ from warren.logs.setup import bind, keep, logger, losing, unbind
 from warren.worker.callbacks import OWNER
 from warren.worker.task_fields import about, queue_by_key
 
-#: How a process tells its worker that the end of its task is logged, in the arguments of the
-#: exception that it sends.
+#: The text by which a process tells its worker that it has logged the end of its task. It is among
+#: the arguments of the exception that the process sends.
 TOLD = ("its process has told this",)
 #: The fields of every line about a task.
 FIELDS = ("task_id", "root_id", "task", "queue", "attempt")
@@ -31,8 +31,8 @@ FIELDS = ("task_id", "root_id", "task", "queue", "attempt")
 class _Running:
     """A task that this process is running.
 
-    It has the task's fields in the log, when it began (seconds, monotonic clock), and how long it
-    had waited (seconds).
+    The object has the task's fields in the log, the time when the task began (monotonic seconds),
+    and how long the task had waited (seconds).
     """
 
     fields: dict[str, Any]
@@ -41,7 +41,7 @@ class _Running:
 
 
 class TaskLog:
-    """Writes the lines. The pool children inherit the connections made before the fork."""
+    """Writes the lines. The pool children inherit the signal connections made before the fork."""
 
     def __init__(self, settings: Settings) -> None:
         self.settings = settings
@@ -50,16 +50,19 @@ class TaskLog:
         self._told = ""
 
     def told(self, task_id: str) -> bool:
-        """Return whether this process has logged the end of the task, the last one that it began.
+        """Return whether this process has logged the end of the task.
 
-        False where the line could not be written, as under a limit that the task has lowered for
-        good: then the worker can write it.
+        Only the last task that the process began is known. Returns False when the line could not be
+        written, as under a limit that the task has lowered for good: then the worker can write the
+        line.
         """
         return self._told == task_id and not losing()
 
     def connect(self, tasks: Mapping[str, Task]) -> None:
         """Listen to the ends of these tasks, in this process and in the pool children that it
-        forks. `began` and `ended` are called by task_hooks.py.
+        forks.
+
+        task_hooks.py calls `began` and `ended`.
         """
         for task in tasks.values():
             if task_has_custom(task, "on_success"):
@@ -71,7 +74,9 @@ class TaskLog:
         signals.task_revoked.connect(self.revoked, weak=False)
 
     def began(self, task: Any = None, **_: Any) -> None:
-        """Write the line of the beginning, and give the task's own log lines its fields."""
+        """Write the line of the task's begin, and add the task's fields to the task's own log
+        lines.
+        """
         keep()  # The task before this one may have switched `logging` off.
         request = task.request
         self._told = ""
@@ -93,7 +98,7 @@ class TaskLog:
     ) -> None:
         """Unbind the fields of the task that ended.
 
-        A line after this belongs to no task, or to the task that ran this one itself, with `apply`.
+        A later line belongs to no task, or to the task that has run this task itself, with `apply`.
         """
         if state == states.IGNORED and self._running:
             logger().info(
@@ -112,8 +117,8 @@ class TaskLog:
             logger().info(Event.TASK_SUCCEEDED, **self._fields(sender.request))
 
     def _behind_success(self, task: Task, own: Callable[..., Any]) -> Callable[..., Any]:
-        # The result is stored by then. What the task's class does after that may leave the process,
-        # and the line would be lost with it.
+        # The result is stored by then. The task's class may end the process after that, and the
+        # line would be lost with it.
         @wraps(own)
         def on_success(*given: Any, **named: Any) -> Any:
             self.succeeded(task)
@@ -124,7 +129,7 @@ class TaskLog:
     def retried(self, request: Any = None, reason: Any = None, **_: Any) -> None:
         """Log that the task raised and runs again, or that the worker sends it again.
 
-        The worker does so by `retry_on_worker_lost`.
+        The worker sends a task again because of `retry_on_worker_lost`.
         """
         if not self._running:
             logger().warning(
@@ -156,11 +161,11 @@ class TaskLog:
         einfo: Any = None,
         **_: Any,
     ) -> None:
-        """Log that the task raised, or that its process was lost or took too long.
+        """Log that the task raised, or that its process was lost, or that it took too long.
 
-        In the last two cases the worker itself says so. There is one line for each end: where a
-        result cannot be stored, its process reports that, reports the failure that comes of it, and
-        its worker does once more.
+        In the last two cases the worker itself logs. There is only one line for each end. When a
+        result cannot be stored, the process reports that error, and the failure that follows from
+        it, and the worker reports the end once more.
         """
         if getattr(exception, "exc_args", None) == TOLD:
             return
@@ -171,7 +176,7 @@ class TaskLog:
             self._told = task_id
             fields = self._fields(request)
         elif _first(request) and self._told != task_id:
-            # In the child, behind the end: a failure there is reported by two signals.
+            # In the child, after the end of the task: two signals report a failure there.
             if vars(request).get(OWNER) is None:
                 self._told = task_id
             fields = {"task_id": task_id, "task": sender.name, **_about(request)}
@@ -193,9 +198,9 @@ class TaskLog:
         einfo: Any = None,
         **_: Any,
     ) -> None:
-        """Log that what surrounds the task failed, such as the storing of its result.
+        """Log that a step around the task failed, such as the storing of its result.
 
-        The task has failed then, whatever it returned.
+        Then the task has failed, whatever it has returned.
         """
         self.failed(sender, task_id, exception, einfo)
 
@@ -207,7 +212,10 @@ class TaskLog:
         expired: bool = False,
         **_: Any,
     ) -> None:
-        """Log that the task will not run, or was ended while it ran: the worker itself says so."""
+        """Log that the task will not run, or was ended while it ran.
+
+        The worker itself writes this line.
+        """
         if not _first(request):
             return
         reason = "terminated" if terminated else "expired" if expired else "revoked"
@@ -225,7 +233,9 @@ class TaskLog:
 
 
 def _first(request: Any) -> bool:
-    """Return whether the worker has not logged the end of this request yet; from now on it has."""
+    """Return whether the worker has not logged the end of this request yet, and note that it has
+    now.
+    """
     owner = vars(request).get(OWNER)
     if owner is None:
         return True
@@ -234,7 +244,10 @@ def _first(request: Any) -> bool:
 
 
 def _about(request: Any) -> dict[str, Any]:
-    """Return the fields of a task by the context of its request, when the worker itself logs it."""
+    """Return the fields of a task from the context of its request.
+
+    For lines that the worker itself writes.
+    """
     owner = vars(request).get(OWNER)
     return about(owner) if owner is not None else {"root_id": getattr(request, "root_id", None)}
 
@@ -248,17 +261,18 @@ def _routing_key(request: Any) -> str:
 
 
 def _without_arguments(text: str) -> str:
-    """Return the text without the arguments of the task, which the log does not hold.
+    """Return the text without the arguments of the task, which must not be in the log.
 
-    Celery's MaxRetriesExceededError repeats them.
+    Celery's MaxRetriesExceededError has the arguments in its text.
     """
     return re.sub(r"(Can't retry \S+) args:.*", r"\1", text)
 
 
 def _waited(request: Any) -> float | None:
-    """Return the seconds between sending and starting, None where the publisher did not say.
+    """Return the seconds between sending and starting; None when the publisher did not say when it
+    sent.
 
-    Hosts' clocks differ: the result is never below 0.
+    The clocks of hosts differ, so the result is never below 0.
     """
     sent = request.get(SENT_AT)
     return round(max(0.0, time.time() - sent), 6) if isinstance(sent, (int, float)) else None

@@ -1,10 +1,10 @@
-"""What the tasks of a worker have started.
+"""The processes that the tasks of a worker have started.
 
-It ends with the process that ran the task, and keeps the task's slots open until then. Each pool
-child is a child subreaper, and so is the worker. What a task starts stays below its pool child,
-whatever it does to get away, and becomes the worker's child when the pool child ends: cleanly, by a
-time limit, killed, at recycling or at the stop. The worker kills it then. Nothing is killed while
-its pool child lives: a helper that a task starts for the tasks after it is fine.
+They end with the process that ran the task, and keep the task's slots open until then. Each pool
+child is a child subreaper, and so is the worker. A process that a task starts stays below its pool
+child, whatever it does to get away. It becomes the worker's child when the pool child ends:
+cleanly, by a time limit, by a kill, at recycling or at the stop. The worker then kills it. No
+process is killed while its pool child lives: a task may start a helper for the tasks after it.
 """
 
 from __future__ import annotations
@@ -23,16 +23,16 @@ from warren.logs.setup import logger
 from warren.system.descendants import Swept, below, children, kill, sweep
 from warren.system.process import Process, adopt_orphans
 
-#: Seconds that the main loop waits at most until killed leftovers are gone.
+#: The most seconds that the main loop waits until killed leftovers are gone.
 DEATH = 0.5
-#: The same at the end of the worker.
+#: The most seconds that the end of the worker waits until killed leftovers are gone.
 LAST_DEATH = 3.0
-#: Seconds that the main loop waits at most for a killed pool child to be gone.
+#: The most seconds that the main loop waits until a killed pool child is gone.
 CHILD_DEATH = 2.0
 
 
 class TaskProcesses:
-    """The descendants of one worker, in its main loop."""
+    """The descendants of one worker, as its main loop handles them."""
 
     def __init__(self) -> None:
         self._pool: Callable[[], Container[int]] = tuple
@@ -41,16 +41,17 @@ class TaskProcesses:
         self._waiting: deque[tuple[list[Process], Callable[[], None]]] = deque()
 
     def begin(self, pool: Callable[[], Container[int]]) -> None:
-        """Become the parent of all orphans below.
+        """Become the parent of all orphans among the descendants.
 
-        `pool` returns the process ids of the pool children.
+        pool: returns the process ids of the pool children.
         """
         adopt_orphans()
         self._own_group = os.getpgid(0)
         self._pool = pool
 
     def step(self) -> None:
-        """End what dead pool children have left, and release slots whose holders have ended.
+        """End the processes that dead pool children have left; release slots whose holders have
+        ended.
 
         Called a few times a second.
         """
@@ -64,7 +65,7 @@ class TaskProcesses:
                 release()
 
     def end_within(self, seconds: float) -> None:
-        """Kill the pool children, and all else below, that still live after so many seconds.
+        """Kill the pool children, and all their descendants, that still live after so many seconds.
 
         The worker is ending then.
         """
@@ -75,13 +76,13 @@ class TaskProcesses:
                 kill(process)
 
         # The main loop waits for its children by then. The thread ends with the process, mostly
-        # long before its time.
+        # long before this time has passed.
         threading.Thread(target=end, name="end-pool", daemon=True).start()
 
     def end(self) -> None:
-        """End all that is left at the end of the worker.
+        """End all processes that are left at the end of the worker.
 
-        This includes processes that its modules started at their import.
+        They include processes that task modules have started at their import.
         """
         _tell(sweep((), lambda _: True, LAST_DEATH))
 
@@ -92,12 +93,14 @@ class TaskProcesses:
         self._children[task_id] = child
 
     def settle(self, task_id: str, since: int, release: Callable[[], None]) -> None:
-        """Call `release` when nothing lives that the task started. It lets the task's slots cool.
+        """Call `release`, which lets the task's slots cool, when no process lives that the task has
+        started.
 
-        Such a process may still make the call, so its slot stays open: no other task gets it, and
-        no window has a call too many. What started before the task was admitted (`since`, see
-        `now`) is another task's. What an earlier task of the same child has started since counts as
-        well: then a slot stays open for longer than necessary.
+        Such a process may still make the call, so the slot stays open: no other task gets it, and
+        no window has a call too many. A process that started before the task was admitted (`since`,
+        in the unit of `now`) belongs to another task. A process that an earlier task of the same
+        child has started after that counts as well: then a slot stays open for longer than
+        necessary.
         """
         child = self._children.pop(task_id, None)
         holders: list[Process] = []
@@ -118,14 +121,14 @@ class TaskProcesses:
     def _is_foreign(self, child: Process) -> bool:
         """Return whether a child of the worker came from a pool child.
 
-        A module may start a process at its import, or from a thread of the worker: that process is
-        in the worker's group, and ends with the worker. Each pool child has a group of its own,
-        which its descendants have as well, or a group that they made.
+        A module may start a process at its import, or from a thread of the worker. Such a process
+        is in the worker's group, and ends with the worker. Each pool child has its own group. Its
+        descendants are in that group, or in a group that they have made.
         """
         try:
             return os.getpgid(child.pid) != self._own_group
         except OSError:
-            return True  # It is gone, or it is a zombie that another process has waited for.
+            return True  # the process is gone, or is a zombie that another process has waited for
 
 
 def _tell(swept: Swept) -> None:
@@ -139,21 +142,21 @@ def _tell(swept: Swept) -> None:
 def has_descendants(since: int) -> bool:
     """Return whether the calling process has a living descendant that started at `since` or later.
 
-    `since` is in the unit of `now`.
+    since: in the unit of `now`.
     """
     return bool(children(os.getpid())) and any(each.start >= since for each in below(os.getpid()))
 
 
 def now() -> int:
-    """Return now as the kernel notes the start of a process: ticks of the clock since the boot."""
+    """Return the present time in the unit of a process's start: clock ticks since the boot."""
     return int(time.clock_gettime(time.CLOCK_BOOTTIME) * _ticks())
 
 
 class Zombies:
     """The dead children of a pool child that no process waits for.
 
-    A task has let go of them (a daemon), and they have ended since. They are reaped when they have
-    been dead for a minute. Until then the task may ask for their exit status, as Popen does.
+    A task has left them behind (daemons), and they have ended since. They are reaped a minute after
+    their death. Until then the task may ask for their exit status, as Popen does.
     """
 
     LOOK, DEAD_FOR = 10.0, 60.0
@@ -163,7 +166,10 @@ class Zombies:
         self._seen: dict[Process, float] = {}
 
     def step(self, now: float) -> None:
-        """Look, if the last look was long enough ago. `now` is in seconds, monotonic."""
+        """Look for dead children, if the last look was long enough ago.
+
+        now: monotonic seconds.
+        """
         if now < self._next:
             return
         self._next = now + self.LOOK
@@ -181,8 +187,9 @@ def _ticks() -> int:
 
 
 def kill_and_wait(child: Process) -> None:
-    """Kill a pool child and wait until it runs nothing any more, which takes the kernel a few
-    milliseconds.
+    """Kill a pool child and wait until it has ended.
+
+    The kernel needs a few milliseconds for this.
     """
     deadline = time.monotonic() + CHILD_DEATH
     while child.alive and time.monotonic() < deadline:

@@ -10,7 +10,10 @@ from warren.worker.unconfirmed import PendingRequeue
 
 
 class WaitingRequeues:
-    """What waits of one worker's copies: in line, or because its address took none."""
+    """The waiting copies of one worker.
+
+    A copy waits in line, or because its destination has not taken another copy.
+    """
 
     def __init__(self) -> None:
         self._line: deque[PendingRequeue] = deque()
@@ -21,39 +24,42 @@ class WaitingRequeues:
         self._line.extend(copies)
 
     def add_due(self) -> None:
-        """Put those at the end of the line whose address took none, and that may try again now."""
+        """Put copies in line that their destination has refused and that may try again now."""
         self._line.extend(self._refused.due())
 
     def refuse(self, copy: PendingRequeue) -> bool:
-        """Take in that its address took no copy. Return whether it is the first one there."""
+        """Note that the destination took no copy. Return whether this is its first such copy."""
         return self._refused.add(copy)
 
     def taken(self, copy: PendingRequeue) -> None:
-        """Take in that its address took a copy: those that have waited for that come into line."""
+        """Note that the destination took a copy.
+
+        Copies that have waited for this are put in line.
+        """
         self._line.extend(self._refused.taken(copy))
 
     @property
     def first(self) -> PendingRequeue | None:
-        """The copy that goes next; None when there is none.
+        """Return the copy that is sent next; None when there is none.
 
-        Copies for an address that took none just now wait for another copy for it, and hold up no
-        others.
+        A copy for a destination that has just refused a copy waits, and does not delay copies for
+        other destinations.
         """
         while self._line and self._refused.keeps(self._line[0]):
             self._line.popleft()
         return self._line[0] if self._line else None
 
     def pop(self) -> PendingRequeue:
-        """Take the first copy out of the line."""
+        """Remove the first copy from the line, and return it."""
         return self._line.popleft()
 
     def sift(self, wanted: Callable[[PendingRequeue], bool]) -> list[PendingRequeue]:
-        """Take these out of what waits."""
+        """Remove these copies from the waiting copies, and return them."""
         found = [*self._refused.sift(wanted), *(each for each in self._line if wanted(each))]
         self._line = deque(each for each in self._line if not wanted(each))
         return found
 
     def clear(self) -> None:
-        """Forget all of them: the connection that their messages came by is gone."""
+        """Forget all copies, because the connection of their messages is lost."""
         self._refused.clear()
         self._line.clear()
