@@ -1,7 +1,8 @@
-"""The configuration of one host: reads INI files, returns frozen typed settings or all problems.
+"""The configuration of one host. It is read from INI files.
 
-The names of this module are imported at their first use. pydantic alone costs more CPU time than
-`warren health` may use; that command uses this package's reader of INI files and none of its types.
+The result is frozen typed settings, or all problems. The names of this module are imported at their
+first use: the import of pydantic alone costs more CPU time than `warren health` may use. That
+command uses this package's reader of INI files and none of its types.
 """
 
 from __future__ import annotations

@@ -14,15 +14,15 @@ from warren.config import Settings
 from warren.errors import CannotWrite
 from warren.system.atomic_write import replace_file
 
-#: The file's name in the run directory. The file holds everything that the INI files and the secret
-#: files say, so only its owner may read it.
+#: The file's name in the run directory. The file holds all that the INI files and the secret files
+#: say, so only its owner may read it.
 NAME = "settings.json"
 
 
 def write(settings: Settings) -> None:
-    """Write the settings that every daemon reads from now on; the file is whole at any moment.
+    """Write the settings that every daemon reads from now on.
 
-    Raises CannotWrite.
+    The file is whole at any moment. Raises CannotWrite.
     """
     path = settings.app.run_dir / NAME
     try:
@@ -42,9 +42,9 @@ class Keeper:
         self._mark: tuple[int, ...] | None = None
 
     def step(self, settings: Settings) -> bool:
-        """Write the file unless it is still the file of the last tick.
+        """Write the file unless it is unchanged since the last tick.
 
-        Return whether another process had changed the file. Raises CannotWrite.
+        Returns whether another process had changed the file. Raises CannotWrite.
         """
         mark = _mark(settings.app.run_dir)
         if settings.generation == self._generation and mark is not None and mark == self._mark:
@@ -56,7 +56,10 @@ class Keeper:
 
 
 def remove(run_dir: Path) -> None:
-    """Remove the file and the secrets that it may hold: a start reads the INI files."""
+    """Remove the file, because it may hold secrets.
+
+    The next start reads the INI files.
+    """
     with suppress(OSError):
         (run_dir / NAME).unlink()
 

@@ -9,12 +9,14 @@ from warren.system.users import group_name, own_name, user_name
 
 
 def who_may(path: Path, *, secret: bool = False) -> str:
-    """Return the remedy for a file or directory that this process may not read; empty if it may.
+    """Return the remedy for a path that this process may not read; empty if the process may read
+    it.
 
-    The remedy follows from the owner and the mode of the path, or of the directory above it, that
-    refuses the access. For the suite itself the remedy grants the right to read the path; for any
-    other user it names the users who may read it. `secret`: no user but the reader may have access
-    to the path.
+    The remedy follows from the owner and the mode of the path that refuses the access: the path
+    itself, or a directory above it. For the suite the remedy grants the right to read the path. For
+    any other user the remedy names the users who may read the path.
+
+    secret: whether no user but the reader may have access to the path.
     """
     for each in (*reversed(path.parents), path):
         try:
@@ -38,7 +40,8 @@ def who_may(path: Path, *, secret: bool = False) -> str:
 def _is_suite() -> bool:
     """Return whether this process acts for the suite.
 
-    It does in the suite's unit, and as a child of a root command (cli/unprivileged_child.py).
+    A process does so in the suite's unit, and as a child of a root command
+    (cli/unprivileged_child.py).
     """
     return "WARREN_BOOT_ID" in os.environ or "WARREN_FOR_ROOT" in os.environ
 

@@ -1,4 +1,4 @@
-"""Warnings of `warren check`: valid settings and task code that are probably not meant."""
+"""Warnings of `warren check`: valid settings and task code that are probably mistakes."""
 
 from __future__ import annotations
 
@@ -11,7 +11,8 @@ from weakref import ReferenceType
 
 from warren.config.settings import Settings
 
-#: From this similarity (0 to 1) on, a name counts as a misspelling of another: lapotp for laptop.
+#: Similarity (0 to 1). From here on a name counts as a misspelling of another name: lapotp for
+#: laptop.
 _ALIKE = 0.8
 #: Celery's signals that no daemon of Warren sends, and what to use instead.
 SILENT = {
@@ -22,14 +23,14 @@ SILENT = {
     "after_setup_task_logger": "a module may add handlers to celery.task at its import",
     "user_preload_options": "options stand in the INI files",
 }
-#: The attribute that marks an app which Warren has made.
+#: The attribute that marks each app that Warren has made.
 MADE_BY = "made_by_warren"
 
 
 def misspelt_hosts(settings: Settings) -> Iterator[str]:
     """Yield a warning for each file in hosts/ whose name is almost this host's name.
 
-    Nothing is yielded when this host has a file of its own.
+    When this host has a file of its own, yields nothing.
     """
     directory, host = settings.directory / "hosts", settings.host
     if (directory / f"{host}.ini").exists():
@@ -57,10 +58,11 @@ def foreign_apps() -> Iterator[str]:
         ):
             continue
         for attribute, value in sorted(vars(module).items()):
-            # Check the type itself: isinstance takes a proxy such as current_app for an app.
+            # The type itself is checked: isinstance would accept a proxy such as current_app.
             if issubclass(type(value), Celery) and MADE_BY not in vars(value):
                 location = _location(module, attribute)
-                # Prefer the line that makes the app to a module that imports it.
+                # The line that makes the app is better than a line of a module that imports the
+                # app.
                 if location or id(value) not in locations:
                     locations[id(value)] = (
                         location or str(getattr(module, "__file__", name)),
@@ -82,7 +84,7 @@ def own_ways() -> Iterator[str]:
     from celery import Task, current_app
 
     if not hasattr(current_app, MADE_BY):
-        return  # the modules could not be imported, so there is no app of Warren with tasks
+        return  # no module could be imported, so there is no app of Warren with tasks
     for name, task in sorted(current_app.tasks.items()):
         if task.rate_limit:
             yield (

@@ -1,9 +1,8 @@
-"""The reload scope: decides which daemons new settings concern. Pure.
+"""The reload scope: which daemons new settings concern. Pure.
 
-A daemon that the new settings do not concern is not restarted, and need not build its parts again,
-when the settings take effect. Settings concern a daemon when it would act differently under them.
-In doubt they do: a restart loses nothing, but a task that runs under old settings may lose
-something.
+Settings concern a daemon if it would act differently under them. Any other daemon is not restarted
+when the settings take effect, and need not build its parts again. A doubtful case counts as
+concerned: a restart loses nothing, but a task that runs under old settings may lose something.
 """
 
 from __future__ import annotations
@@ -12,11 +11,14 @@ from warren.config.settings import Settings
 
 
 def affects_worker(old: Settings, new: Settings, name: str) -> bool:
-    """Return whether worker `name`, which runs with the old settings, must restart for the new."""
+    """Return whether worker `name` must restart for the new settings.
+
+    The worker runs with the old settings.
+    """
     return (
         _own_section(old, name) != _own_section(new, name)
         or _app(old) != _app(new)
-        or old.log != new.log  # the level, too: pool children keep the level of their fork
+        or old.log != new.log  # the level, too, because pool children keep the level of their fork
         or not _sends_as_before(old, new)
         or not _admits_as_before(old, new)
     )
@@ -46,13 +48,13 @@ def _app(settings: Settings) -> tuple[object, ...]:
 
 
 def _sends_as_before(old: Settings, new: Settings) -> bool:
-    """Return whether every task goes to the queue that it went to before.
+    """Return whether every task goes to the same queue under both settings.
 
     Any task may send any other task, so the answer is the same for all workers. The new settings
-    may add queues that no task is routed to. A task that names such a queue finds it
-    (app/queues.py). The queue exists, and is bound for delayed delivery, once a worker that
-    knows it has connected. So a worker of this host must consume the queue: that worker was told of
-    it.
+    may add queues that no task is routed to. A task that names such a queue finds the queue
+    (app/queues.py). The queue exists, and is bound for delayed delivery, once a worker that knows
+    it has connected. So a worker of this host must consume the queue: only such a worker was told
+    of it.
     """
     consumed = {
         queue for worker in new.workers.values() if worker.enabled for queue in worker.queues
@@ -65,12 +67,12 @@ def _sends_as_before(old: Settings, new: Settings) -> bool:
 
 
 def _admits_as_before(old: Settings, new: Settings) -> bool:
-    """Return whether every task takes the same slots as before.
+    """Return whether every task takes the same slots under both settings.
 
-    Here, too, the answer is the same for all workers. Any task may arrive in any queue: a call may
-    name a queue, and older messages wait there. A worker that does not know the quota would run the
-    task without a slot. The number of slots and the time that they cool are in the ledger, which
-    the watchdog of this host changes while workers use it.
+    This answer, too, is the same for all workers. Any task may arrive in any queue: a call may name
+    a queue, and older messages wait there. A worker that does not know the quota would run the task
+    without a slot. The ledger holds the number of slots and the time that they cool; the watchdog
+    of this host changes the ledger while workers use it.
     """
     if not new.watchdog.enabled:
         return old.quotas == new.quotas

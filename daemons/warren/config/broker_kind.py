@@ -11,7 +11,10 @@ BrokerKind = Literal["embedded", "redis", "rabbitmq"]
 
 
 def kind_of(url: str | None) -> BrokerKind:
-    """Return the kind of broker of a checked URL, or of several of one kind, separated by ';'."""
+    """Return the kind of broker of a checked URL.
+
+    The text may hold several URLs of one kind, separated by ';'.
+    """
     if url is None:
         return "embedded"
     return "redis" if url.lower().startswith("redis") else "rabbitmq"

@@ -23,7 +23,7 @@ _OUTAGE = "a daemon waits for a broker that is away"
 _SUCCESSOR = "the broker would keep the queue of a killed worker from its successor"
 _ONLY_JSON = "Warren takes and sends JSON only: a pickle can run code of its sender"
 
-#: Settings that Warren refuses, with what to do instead: most have an option of Warren's own.
+#: Settings that Warren refuses, each with what to do instead: mostly an option of Warren's own.
 REFUSED: Mapping[str, str] = {
     **dict.fromkeys(
         (
@@ -71,7 +71,7 @@ REFUSED: Mapping[str, str] = {
     "worker_autoscaler": "set [worker:NAME] concurrency",
 }
 
-#: Settings that take only the value that Warren gives them, with that value and the reason.
+#: Settings that take only Warren's value: the value and the reason for it.
 FIXED: Mapping[str, tuple[Any, str]] = {
     "task_serializer": ("json", _ONLY_JSON),
     "result_serializer": ("json", _ONLY_JSON),
@@ -98,7 +98,9 @@ FIXED: Mapping[str, tuple[Any, str]] = {
 
 
 def read(values: Mapping[str, Value]) -> tuple[dict[str, Any], list[Problem]]:
-    """Return the valid settings of the section as Python values, and the problems of the others."""
+    """Return the valid settings of the section as Python values, and the problems of the other
+    settings.
+    """
     known = dict(flatten(NAMESPACES))
     settings: dict[str, Any] = {}
     problems: list[Problem] = []
@@ -125,8 +127,8 @@ def read(values: Mapping[str, Value]) -> tuple[dict[str, Any], list[Problem]]:
 def _hint(name: str, known: Collection[str]) -> str:
     """Return the remedy for an unknown name.
 
-    A mistyped name may mean a refused setting. Then the remedy is what to do instead, because the
-    correct name would be refused as well.
+    A mistyped name may mean a refused setting. Then the remedy says what to do instead of that
+    setting, because the correct name would be refused as well.
     """
     meant = get_close_matches(name, known, n=1)
     return REFUSED.get(meant[0], f"did you mean {meant[0]}?") if meant else ""
@@ -139,10 +141,13 @@ class _Refused(Unexpected):
 
 
 def _typed(text: str, kind: str | type) -> Any:
-    """Return the value in the type that Celery declares: as a text, "no" would count as true."""
+    """Return the value in the type that Celery declares for the setting.
+
+    As a text, "no" would count as true.
+    """
     value = _literal(text)
     name = kind if isinstance(kind, str) else kind.__name__
-    # null switches many settings off, and some flags take a table as well.
+    # null switches many settings off, and some flags also take a table.
     if value is None or isinstance(value, dict):
         return value
     if name == "bool":

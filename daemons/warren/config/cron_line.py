@@ -1,4 +1,4 @@
-"""Cron lines: converts what people write to the form that the cron library reads. Pure."""
+"""Cron lines: people's form is converted to the form that the cron library reads. Pure."""
 
 from __future__ import annotations
 
@@ -28,10 +28,11 @@ _RANGE = re.compile(
 
 
 def cron(text: str) -> str:
-    """Return the cron line as five fields. Raises Unexpected when it never fires or is not valid.
+    """Return the cron line as five fields.
 
-    "Never" means in the coming decades. Beyond the library's syntax this accepts @hourly and the
-    other nicknames, and ranges that pass over the end of a field (22-4, sat-sun).
+    Raises Unexpected when the line is not valid, or does not fire in the coming decades. Beyond the
+    library's syntax this accepts @hourly and the other nicknames, and ranges that pass over the end
+    of a field (22-4, sat-sun).
     """
     one_of = ", ".join(_NICKNAMES)
     expected = (
@@ -72,7 +73,7 @@ def _values(part: str, first: int, size: int, names: tuple[str, ...]) -> str:
 def _number(word: str, first: int, names: tuple[str, ...]) -> int:
     """Return the number that a word means.
 
-    A name that this field lacks is -1, which no field has.
+    Returns -1, which no field has, for a name that this field does not have.
     """
     if word.isdigit():
         return int(word)

@@ -15,9 +15,10 @@ _NAME = re.compile(r"[A-Za-z_][A-Za-z0-9_]*", re.ASCII)
 _LONGEST_NAME = 80  # characters of a name that a message quotes
 _INTERPRETER = "a name that the daemons' own interpreter, libraries and commands do not read"
 _OPTION = "a variable that no option of Warren replaces"
-#: Names, and beginnings of names that end with an underscore or are PYTHON, which are refused, with
-#: what was expected instead. The first are read before the daemon could set them, or would let the
-#: project change what Warren itself runs. Celery reads the last ones before any setting.
+#: Refused names, and refused beginnings of names (these end with an underscore, or are PYTHON),
+#: with what an error says it expected instead. Names of the first group are read before the daemon
+#: could set them, or would let the project change what Warren itself runs. Names of the last group
+#: are read by Celery before any setting.
 _REFUSED: Mapping[str, str] = {
     **dict.fromkeys(("PATH", "LD_", "PYTHON", "WARREN_", "SUPERVISOR_"), _INTERPRETER),
     **dict.fromkeys(("NOTIFY_SOCKET", "WATCHDOG_", "LISTEN_", "CELERY_LOADER"), _INTERPRETER),
@@ -34,9 +35,10 @@ _REFUSED: Mapping[str, str] = {
 
 
 def variables(text: str) -> dict[str, str]:
-    """Return the variables of such a text; empty lines and those that begin with # count for none.
+    """Return the variables of such a text.
 
-    Quotes around a whole value are taken off, as systemd and shells do. Raises Unexpected.
+    Empty lines and lines that begin with # are skipped. Quotes around a whole value are removed, as
+    systemd and shells do. Raises Unexpected.
     """
     found: dict[str, str] = {}
     for number, line in enumerate(text.strip().splitlines(), 1):

@@ -1,4 +1,7 @@
-"""Passwords in INI files that other users may read, judged by the same rule as `url_file`."""
+"""Passwords in INI files that other users may read.
+
+The rule for a file's mode is the same as for `url_file`.
+"""
 
 from __future__ import annotations
 
@@ -39,7 +42,7 @@ def check(settings: Settings) -> Iterator[Problem]:
 def _passwords(settings: Settings) -> Iterator[tuple[str, str, str]]:
     """Yield section, option and remedy for each password in the settings.
 
-    A URL from a url_file is left out, because the mode of that file was already checked.
+    The URL of a url_file is left out, because the mode of that file was checked before.
     """
     for section, part in (("broker", settings.broker), ("results", settings.results)):
         if part.url is not None and part.url_file is None and url_has_password(part.url):
@@ -52,16 +55,17 @@ def _passwords(settings: Settings) -> Iterator[tuple[str, str, str]]:
 
 
 def others_may_read(path: Path) -> str:
-    """Return the mode, in words, of a file that users other than its owner can read; else empty.
+    """Return the mode, in words, of a file that users other than its owner may read; else empty.
 
-    Empty also when the file does not exist. A directory above the file that no other user may enter
-    protects the file as well. The group root does not count: its members may read the file anyway.
+    Returns an empty text also when the file does not exist. A directory above the file that no
+    other user may enter protects the file. Membership in the group root does not count: its members
+    may read the file anyway.
     """
     try:
         real = path.resolve()
         status = real.stat()
         group = status.st_mode & stat.S_IRGRP and status.st_gid != 0
-        entered = stat.S_IXOTH | stat.S_IXGRP  # nobody looks who is in the group
+        entered = stat.S_IXOTH | stat.S_IXGRP  # who is in the group is not looked up
         guarded = any(not directory.stat().st_mode & entered for directory in real.parents)
     except OSError:
         return ""

@@ -1,4 +1,4 @@
-"""Loading of the settings: `load` returns them or raises all problems, `attempt` returns both."""
+"""Loading of the settings: `load` returns them or raises all problems; `attempt` returns both."""
 
 from __future__ import annotations
 
@@ -30,8 +30,10 @@ def load(
 
     The defaults are /etc/warren and this host's short name. Reads warren.ini, then conf.d/*.ini by
     name, then hosts/HOST.ini; a later value wins. Raises `ConfigError` with all problems of all
-    files, in reading order. With a `source`, reads from there what the files held when the suite
-    accepted them; raises `Unavailable` when that is not possible.
+    files, in reading order.
+
+    source: where to read what the files held when the suite accepted them. If that is not possible,
+    raises `Unavailable`.
     """
     settings, problems = attempt(directory, host, source)
     if problems or settings is None:
@@ -40,7 +42,9 @@ def load(
 
 
 def load_again(settings: Settings) -> Settings:
-    """Return the current settings of the same source. Raises `ConfigError`, `Unavailable`."""
+    """Read the settings again from the source of these settings. Raises `ConfigError`,
+    `Unavailable`.
+    """
     return load(settings.directory, settings.host, settings.source)
 
 
@@ -49,9 +53,9 @@ def attempt(
 ) -> tuple[Settings | None, list[Problem]]:
     """Return the settings, as far as they can be built, and all problems.
 
-    Reads the same files as `load`, for callers that look for further problems. In the settings a
-    wrong option has its default, or is left out with its section. The settings are None when a file
-    could not be read, because it is unknown what that file would have changed.
+    Reads the same files as `load`, for callers that look for further problems. A wrong option has
+    its default in these settings, or is left out with its section. Returns None for the settings
+    when a file could not be read, because that file might have changed any of them.
     """
     directory = (directory or DEFAULT_DIRECTORY).absolute()
     host = host or short_host()
@@ -60,22 +64,22 @@ def attempt(
     except Unexpected as error:
         remedy = "name it with --host or WARREN_HOST"
         return None, [Problem(Origin(), "", "host", error.expected, error.found, remedy)]
-    # Taken before the first file is read: a later reading, which has seen later edits, gets a
-    # higher number.
+    # Taken before the first file is read: a later reading, which sees later edits, gets a higher
+    # number.
     generation = snapshot.generation_now()
     kept = snapshot.read(source) if source else None
     ini = reader.read_again(kept.files) if kept else reader.read(directory, host)
     settings, problems = validator.build(ini, directory, host)
-    # The headings of the sections that differ from what the files say.
+    # The headings of sections whose settings differ from what the files say.
     broken = frozenset(problem.section for problem in problems)
     settings, secrets, found = secret_files.with_secrets(settings, kept.secrets if kept else {})
     taken = Accepted(kept.generation if kept else generation, ini.texts, secrets)
     settings = settings.model_copy(update={"accepted": taken, "source": source})
     problems += [*found, *path_checks.check(settings)]
-    # The current modes of the files say nothing about what was accepted.
+    # What was accepted does not depend on the current modes of the files.
     if not (kept and kept.generation):
         problems += exposed_secrets.check(settings)
-    # Else a queue that seems undeclared may be declared in the file that cannot be read.
+    # Without this, a queue that is declared in the unreadable file would be reported as undeclared.
     if ini.complete:
         problems += section_checks.check(settings, broken)
     problems = [*ini.problems, *(validator.hinted(problem, ini) for problem in problems)]

@@ -8,14 +8,14 @@ from pathlib import Path
 
 from warren.config.settings import Settings
 
-#: Bytes of one pool child with small tasks, measured as PSS with 100 and with 200 children; and
+#: Bytes of one pool child with small tasks, measured as PSS with 100 and with 200 children. Then
 #: bytes of each other process of the suite.
 _CHILD = 20_000_000
 _DAEMON = 40_000_000
-#: The fraction of the memory that processes may use before any task uses memory: real tasks need
-#: about as much again.
+#: The part of the memory that processes may use before any task uses memory. Real tasks need about
+#: the same amount again.
 _PART = 0.5
-#: Files with the memory limit of the unit, or of the container.
+#: Files that hold the memory limit of the unit or of the container.
 _LIMITS = (
     Path("/sys/fs/cgroup/system.slice/warren.service/memory.max"),
     Path("/sys/fs/cgroup/memory.max"),

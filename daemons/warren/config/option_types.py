@@ -1,4 +1,6 @@
-"""The parts of an option's declaration: its type, parser, writer, default and help text."""
+"""The parts of an option's declaration: its type, its parser and writer, its default, its help
+text.
+"""
 
 from __future__ import annotations
 
@@ -27,17 +29,20 @@ class Kind:
     optional: bool = False
 
     def or_none(self) -> Kind:
-        """Return the same kind, but with None for an empty text."""
+        """Return this kind, changed so that an empty text means None."""
         return replace(self, optional=True)
 
     def read(self, value: object) -> object:
-        """Return the value of a text. Anything that is not a text already is a value."""
+        """Return the value of a text.
+
+        Anything that is not a text is already a value, and is returned unchanged.
+        """
         if not isinstance(value, str):
             return value
         return None if self.optional and not value else self.parse(value)
 
     def text(self, value: object) -> str:
-        """Return the value as an INI file would hold it, with passwords masked."""
+        """Return the value as an INI file would hold it, with its passwords masked."""
         return "" if value is None else self.write(value)
 
     def __get_pydantic_core_schema__(
@@ -47,13 +52,16 @@ class Kind:
 
 
 class Section(BaseModel):
-    """One section of the INI file: frozen; refuses options that it does not declare."""
+    """One section of the INI file. It is frozen, and refuses options that it does not declare."""
 
     model_config = ConfigDict(frozen=True, extra="forbid")
 
 
-def option(default: Any, help: str) -> Any:  # noqa: A002 - it is what the operator reads
-    """Declare an option; `...` as the default makes it required."""
+def option(default: Any, help: str) -> Any:  # noqa: A002 - the word that operators read
+    """Declare an option.
+
+    default: `...` makes the option required.
+    """
     return Field(default, description=help)
 
 
@@ -63,7 +71,10 @@ def kind(field: FieldInfo) -> Kind:
 
 
 def duration(minimum: float = 0.0, maximum: float = units.LONGEST) -> Kind:
-    """Return the kind of a duration; the range is in seconds, both ends included."""
+    """Return the kind of a duration.
+
+    minimum, maximum: seconds, both included.
+    """
     return Kind(
         "duration in ms, s, m, h or d",
         partial(units.duration, minimum=minimum, maximum=maximum),
@@ -80,7 +91,10 @@ def whole(minimum: int = 0, maximum: int = 10**9) -> Kind:
 
 
 def bytes_of(minimum: int, maximum: int) -> Kind:
-    """Return the kind of a size; the range is in bytes, both ends included."""
+    """Return the kind of a size.
+
+    minimum, maximum: bytes, both included.
+    """
     return Kind(_SIZE_FORM, partial(units.size, minimum=minimum, maximum=maximum), units.size_text)
 
 
@@ -90,9 +104,10 @@ def choice(*known: str) -> Kind:
 
 
 def url(*schemes: str, several: bool = False) -> Kind:
-    """Return the kind of a URL of one of these schemes, or of none; the URL is kept as a secret.
+    """Return the kind of a URL that has one of these schemes, or is empty. The URL is kept as a
+    secret.
 
-    With `several`, the option takes more than one URL, separated by ';', which are tried in turn.
+    several: whether the option takes several URLs, separated by ';', which are tried in turn.
     """
     return Kind(
         f"URL of {_either(schemes)}",
@@ -102,12 +117,15 @@ def url(*schemes: str, several: bool = False) -> Kind:
 
 
 def listed(form: str, parse: Callable[[str], tuple[str, ...]]) -> Kind:
-    """Return the kind of a list, which `parse` splits into entries."""
+    """Return the kind of a list.
+
+    parse: splits the text into entries.
+    """
     return Kind(form, parse, ", ".join)
 
 
 def json_of(form: str, shape: type[list[Any]] | type[dict[str, Any]]) -> Kind:
-    """Return the kind of a JSON text of that shape."""
+    """Return the kind of a JSON text. `shape` is the type of its value: list or dict."""
     return Kind(form, partial(units.json_value, shape=shape), secret_options.masked_json)
 
 

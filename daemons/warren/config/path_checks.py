@@ -1,4 +1,4 @@
-"""Directories that the settings name, checked against those of this machine."""
+"""Checks of the directories that the settings name, against the directories of this machine."""
 
 from __future__ import annotations
 
@@ -12,14 +12,14 @@ from warren.errors import Problem
 from warren.system.users import mode_text, own_name, user_name
 
 _DIRECTORIES = ("state_dir", "log_dir", "run_dir")
-#: The most bytes of the socket's path. unix(7) allows 107, but supervisord first binds a socket
-#: with its process number appended to the name.
+#: The most bytes of the socket's path. unix(7) allows 107. But supervisord first binds a socket
+#: whose name has its process number at the end.
 _LONGEST_SOCKET = 99
 HIDDEN = "the unit hides /home, /root and /run/user from the suite: put the code below /srv or /opt"
 
 
 def check(settings: Settings) -> Iterator[Problem]:
-    """Yield a problem for each path that is wrong whichever user the suite runs as."""
+    """Yield a problem for each path that is wrong for any user."""
     for option in (*_DIRECTORIES, "path"):
         directory: Path | None = getattr(settings.app, option)
         if directory is None:
@@ -61,8 +61,9 @@ def in_a_home(path: Path) -> bool:
 def suite_of_another(settings: Settings) -> str:
     """Return the suite's user when this process has another user and only reads; else empty.
 
-    The owner of the state directory is the suite's user, because that user must be able to write
-    there. Root as the owner, or a directory that this process may write to, give an empty text.
+    The suite's user is the owner of the state directory, because that user must be able to write
+    there. Returns an empty text also when the owner is root, or when this process may write to the
+    directory.
     """
     state_dir = settings.app.state_dir
     try:
@@ -74,9 +75,10 @@ def suite_of_another(settings: Settings) -> str:
 
 
 def check_directories(settings: Settings) -> list[Problem]:
-    """Return a problem for each existing directory that the user of this process may not write to.
+    """Return a problem for each existing directory that this process's user may not write to.
 
-    Separate from `check`, because the user who reads the settings need not run the suite.
+    This is separate from `check`, because the user who reads the settings need not be the suite's
+    user.
     """
     problems = []
     for option in _DIRECTORIES:

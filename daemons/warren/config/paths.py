@@ -1,4 +1,4 @@
-"""The directories of a host's suite, found without reading all of its settings."""
+"""The directories of a host's suite. They are found without reading all of its settings."""
 
 from __future__ import annotations
 
@@ -28,11 +28,11 @@ class Directories:
 
 
 def directories_of(directory: Path, host: str | None = None) -> Directories:
-    """Return the directories that the INI files name, and ignore errors in all other lines.
+    """Return the directories that the INI files name. Errors in all other lines are ignored.
 
-    Where a file is wrong the defaults apply; `load` is what reports the error. Raises ConfigError
-    when the caller named a directory and none of its files can be read: the defaults would then
-    mean another suite, the one of this machine's own settings.
+    When a file is wrong, the defaults apply; `load` reports the error. Raises ConfigError when the
+    caller named a directory and none of its files can be read: the defaults would then mean the
+    suite of this machine's own settings, which is another suite.
     """
     ini = reader.read(directory, host or short_host())
     if directory != DEFAULT_DIRECTORY and not ini.files:

@@ -36,7 +36,7 @@ def matches(task: str, patterns: tuple[str, ...]) -> bool:
 
 
 def overlap(one: str, other: str) -> bool:
-    """Return whether some task could match both patterns."""
+    """Return whether the name of some task could match both patterns."""
     first, second = list(_tokens(one, other)), list(_tokens(other, one))
     # meet[i][j]: whether some text matches both the rest of `first` from i on and the rest of
     # `second` from j on. The table is filled from the ends.
@@ -55,7 +55,7 @@ def overlap(one: str, other: str) -> bool:
 def covers(wide: str, narrow: str) -> bool:
     """Return whether every task that matches `narrow` also matches `wide`.
 
-    Returns False in doubt, which only unusual patterns cause.
+    Returns False in doubt. Only unusual patterns are doubtful.
     """
     outer, inner = list(_tokens(wide, narrow)), list(_tokens(narrow, wide))
     holds = [[False] * (len(inner) + 1) for _ in range(len(outer) + 1)]
@@ -72,7 +72,7 @@ def covers(wide: str, narrow: str) -> bool:
 
 
 def _tokens(pattern: str, other: str) -> Iterator[_Token]:
-    # A finite alphabet that distinguishes all characters that either pattern distinguishes.
+    # A finite alphabet. It distinguishes all characters that one of the patterns distinguishes.
     alphabet = _PRINTABLE | set(pattern) | set(other)
     i = 0
     while i < len(pattern):

@@ -1,6 +1,6 @@
 """The queue that a task goes to, by the `tasks` of the sections [queue:NAME]. Pure.
 
-`app/celery_router.py` tells Celery, and lets a call choose another queue.
+`app/celery_router.py` tells Celery this queue; a call may name another queue.
 """
 
 from __future__ import annotations
@@ -16,9 +16,9 @@ EVERY_TASK = "*"
 
 
 def queue_of(task: str, queues: Mapping[str, QueueSettings]) -> str:
-    """Return the queue that a task goes to, unless the call names another.
+    """Return the queue that a task goes to, unless the call names another queue.
 
-    The exact name of the task wins over a pattern.
+    The exact name of a task wins over a pattern.
     """
     by_pattern = DEFAULT_QUEUE
     for name, queue in queues.items():

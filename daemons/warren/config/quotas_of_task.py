@@ -22,8 +22,8 @@ def may_wait(
 ) -> bool:
     """Return whether a queue may wait for the quotas of a task.
 
-    It may not when it also takes tasks that one of these quotas does not govern. A queue
-    without `tasks` holds only what calls explicitly sent there.
+    The queue may not wait when it also takes tasks that one of these quotas does not govern. A
+    queue without `tasks` holds only tasks that calls have sent there by the queue's name.
     """
     claims = (*queues[queue].tasks, *([EVERY_TASK] if queue == last_queue(queues) else []))
     governing = [quotas[name].tasks for name in quotas_of(task, quotas)]

@@ -1,4 +1,4 @@
-"""Reader of the INI files of one host: remembers the file and line of every value.
+"""The reader of the INI files of one host. It remembers the file and the line of every value.
 
 `configparser` stops at the first duplicate and at the first missing header. This reader collects
 both, with all other problems, through the two hooks that `configparser` documents: `optionxform`,
@@ -22,13 +22,13 @@ from warren.errors import Origin, Problem
 
 #: The directory of the INI files.
 DEFAULT_DIRECTORY = Path("/etc/warren")
-#: The remedy for a missing conffile, which dpkg does not restore by itself: a removed conffile
-#: counts as the operator's decision.
+#: The remedy for a missing conffile. dpkg does not restore a removed conffile by itself, because
+#: the removal counts as the operator's decision.
 _BRING_BACK = (
     "write it, or restore the package's file: apt install --reinstall -o "
     "Dpkg::Options::=--force-confmiss warren"
 )
-#: The section of the lines before the first header. No file can name it, because a NUL is refused.
+#: The section of the lines before the first header. No file can name it: a NUL is refused.
 _NOWHERE = "\0"
 _HEADER = re.compile(r"\[(?P<header>[^\]]+)\](?P<rest>.*)")
 _LINE = "a [section] or an option = value line"
@@ -36,7 +36,7 @@ _LINE = "a [section] or an option = value line"
 
 @dataclass(frozen=True)
 class Value:
-    """The text of one option, and where it was written."""
+    """The text of one option, with the place where it was written."""
 
     text: str
     origin: Origin
@@ -44,7 +44,10 @@ class Value:
 
 @dataclass
 class Ini:
-    """The merged content of the files of one host; the later file wins when two set an option."""
+    """The merged content of the files of one host.
+
+    When two files set an option, the later file wins.
+    """
 
     files: list[Path] = field(default_factory=list)
     texts: dict[Path, bytes] = field(default_factory=dict)  # the content of each file
@@ -60,7 +63,7 @@ def read(directory: Path, host: str) -> Ini:
     Raises nothing: problems are in the result.
     """
     ini = Ini()
-    # Unlike Path.is_dir(), os.path.isdir() returns False for a directory that cannot be examined.
+    # os.path.isdir() returns False for a directory that cannot be examined; Path.is_dir() does not.
     if not os.path.isdir(directory):
         found = "something else" if os.path.exists(directory) else "nothing there"
         remedy = (
@@ -88,7 +91,7 @@ def read(directory: Path, host: str) -> Ini:
 
 
 def read_again(texts: Mapping[Path, bytes]) -> Ini:
-    """Parse the texts of an earlier reading again, in their order. Raises nothing, like `read`."""
+    """Parse the texts of an earlier reading in the same order. Raises nothing, like `read`."""
     ini = Ini()
     for path, data in texts.items():
         _take(ini, path, data)
@@ -101,9 +104,9 @@ def parse(text: str, file: Path, ini: Ini) -> None:
     try:
         parser.read_file(parser.lines(text))
     except configparser.ParsingError as error:
-        # Only the number of an error is used, because its text differs: up to Python 3.12 it is the
-        # quoted line, from 3.13 on the line itself. The number is one too high, because the parser
-        # was given an artificial header as the first line.
+        # Only the number of an error is used. The text differs: up to Python 3.12 it is the quoted
+        # line, from 3.13 on the line itself. The number is one too high, because the parser's first
+        # line is an artificial header.
         for number, _ in error.errors:
             origin, found = Origin(file, number - 1), shown(parser.texts[number - 1].strip())
             parser.problems.append(
@@ -135,14 +138,17 @@ class _Parser(configparser.RawConfigParser):
         self.SECTCRE = self  # type: ignore[assignment]
         self.file = file
         self.line = 0
-        self.texts: list[str] = []  # each line read so far, by its number
+        self.texts: list[str] = []  # every line that was read so far, in order
         self.section = ""
         self.header_lines: dict[str, int] = {}
         self.option_lines: dict[tuple[str, str], int] = {}
         self.problems: list[Problem] = []
 
     def lines(self, text: str) -> Iterator[str]:
-        """Yield and count the lines of the text, after a header for lines before the first one."""
+        """Yield and count the lines of the text.
+
+        The first yielded line is an artificial header, for lines before the file's first header.
+        """
         for self.line, line in enumerate((f"[{_NOWHERE}]\n", *io.StringIO(text, newline=None))):
             self.texts.append(line)
             yield line
@@ -164,11 +170,11 @@ class _Parser(configparser.RawConfigParser):
     def optionxform(self, optionstr: str) -> str:
         """Return the option's name in lower case; configparser calls this once per option line."""
         option = optionstr.lower()
-        if not option:  # a line such as "= value", which configparser reports itself
+        if not option:  # a line such as "= value", which configparser itself reports
             return option
         if self.section == _NOWHERE and (_NOWHERE, "") not in self.option_lines:
             self._problem("", "a [section] before the first option", repr(option), "")
-            # One problem is enough: all options up to the first header have the same cause.
+            # One problem is enough: all options before the first header have the same cause.
             self.option_lines[_NOWHERE, ""] = self.line
         elif (self.section, option) in self.option_lines:
             before = f"it again, after line {self.option_lines[self.section, option]}"
@@ -205,7 +211,7 @@ def _fragments(ini: Ini, directory: Path) -> list[Path]:
 def _read_file(ini: Ini, path: Path, *, required: bool) -> None:
     try:
         if path.is_fifo():
-            raise OSError(0, "a pipe")  # reading would wait for a writer, without end
+            raise OSError(0, "a pipe")  # a read would wait for a writer without end
         data = path.read_bytes()
     except FileNotFoundError as error:
         if required or path.is_symlink():

@@ -1,4 +1,4 @@
-"""The settings as a listing: each value in INI form, with its origin and without its secrets."""
+"""The settings as a listing: each value in INI form, with its origin, and without its secrets."""
 
 from __future__ import annotations
 
@@ -22,7 +22,9 @@ class Entry:
 
 
 def entries(settings: Settings) -> Iterator[Entry]:
-    """Yield all values, in the order in which the options are declared, then those of [celery]."""
+    """Yield all values: first in the order in which the options are declared, then those of
+    [celery].
+    """
     for section, model in settings.sections():
         for option, field in type(model).model_fields.items():
             value = kind(field).text(getattr(model, option))
@@ -33,7 +35,10 @@ def entries(settings: Settings) -> Iterator[Entry]:
 
 
 def _origin(settings: Settings, section: str, option: str) -> Origin:
-    """Return where the option was written; for a URL from a secret file, that file."""
+    """Return where the option was written.
+
+    For a URL from a secret file, returns that file.
+    """
     secret = (
         getattr(getattr(settings, section, None), "url_file", None) if option == "url" else None
     )

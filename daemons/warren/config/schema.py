@@ -1,6 +1,6 @@
 """Every option of Warren, each declared once; those of [schedule:NAME] are in schedule_options.py.
 
-The shipped warren.ini, the documentation, the hints for a typo and the validation all follow from
+The shipped warren.ini, the documentation, the hints for a typo and the validation all come from
 these classes.
 """
 

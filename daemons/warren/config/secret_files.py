@@ -32,10 +32,13 @@ _MAKE_FILE = "make the file with lines NAME=value (chmod 600), or remove the lin
 def with_secrets(
     settings: Settings, known: Mapping[Path, str]
 ) -> tuple[Settings, dict[Path, str], list[Problem]]:
-    """Return the settings with what the secret files hold, those files' texts, and problems.
+    """Return the settings with the content of the secret files, the texts of these files, and
+    problems.
 
-    A file that is missing, or that other users may read, or that holds something else than a URL or
-    variables is a problem. A file in `known` is not read again.
+    A file is a problem if it is missing, if other users may read it, or if it holds something other
+    than a URL or variables.
+
+    known: texts of files that are not read again.
     """
     problems: list[Problem] = []
     secrets: dict[Path, str] = {}
@@ -80,7 +83,7 @@ def with_secrets(
 
 
 def _with_variables(settings: Settings, text: str) -> Settings:
-    """Return the settings with the variables of this text as well. Raises Unexpected."""
+    """Return the settings with the variables of this text added. Raises Unexpected."""
     found = environment_variables.variables(text)
     if both := found.keys() & settings.app.environment.keys():
         raise Unexpected("no name of [app] environment", ", ".join(sorted(both)))
@@ -105,8 +108,8 @@ def read_private(path: Path) -> str:
     """
     expected = "a file that only its owner may read (chmod 600)"
     try:
-        # Without O_NONBLOCK, open() of a named pipe waits until a process opens the pipe for
-        # writing.
+        # Without O_NONBLOCK, the open of a named pipe would wait until another process opens the
+        # pipe for writing.
         with open(
             path, "rb", opener=lambda name, flags: os.open(name, flags | os.O_NONBLOCK)
         ) as file:

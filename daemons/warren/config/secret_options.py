@@ -1,8 +1,7 @@
-"""Which options hold secrets, and the text that shows each option without them. Pure.
+"""Which options hold secrets, and the text that shows each option without its secrets. Pure.
 
 `url` of [broker] and [results] may hold a password. In an option of JSON, in [app] environment and
-in [celery], the name under which a value stands says whether it is a secret
-(`redaction/secret_names.py`).
+in [celery], the name of a value says whether the value is a secret (`redaction/secret_names.py`).
 """
 
 from __future__ import annotations
@@ -16,7 +15,7 @@ from warren.config.units import json_text
 from warren.redaction.masker import redact, redact_value
 from warren.redaction.url_passwords import redact_urls
 
-#: Options of Celery whose name sounds like a secret, but whose value is only the path of a key.
+#: Options of Celery that have a secret's name, but whose value is only the path of a key.
 _PATHS = ("security_key",)
 
 
@@ -37,22 +36,22 @@ def celery_has_secret(option: str, value: Any) -> bool:
 
 
 def url_text(url: SecretStr) -> str:
-    """Return the URL, its password masked."""
+    """Return the URL with its password masked."""
     return redact(url.get_secret_value())
 
 
 def masked_json(value: object) -> str:
-    """Return the JSON of an option, the secrets in it masked."""
+    """Return the JSON of an option, with its secrets masked."""
     return json_text(redact_value(value))
 
 
 def variables_text(variables: Mapping[str, str]) -> str:
-    """Return the variables on one line, those that look like secrets masked."""
+    """Return the variables on one line, with those masked that look like secrets."""
     shown: dict[str, str] = redact_value(dict(variables))
     return " ".join(f"{name}={value}" for name, value in shown.items())
 
 
 def celery_text(option: str, value: Any) -> str:
-    """Return the value of an option of [celery], the secrets in it masked."""
+    """Return the value of an option of [celery], with its secrets masked."""
     shown = redact_value(value, option)
     return shown if isinstance(shown, str) else json_text(shown)

@@ -1,4 +1,4 @@
-"""Checks across sections: finds problems between sections that are each valid alone. Pure."""
+"""Checks across sections: each section may be valid alone, and still contradict another. Pure."""
 
 from __future__ import annotations
 
@@ -16,8 +16,8 @@ from warren.errors import Problem
 def check(settings: Settings, broken: frozenset[str] = frozenset()) -> Iterator[Problem]:
     """Yield all problems between sections.
 
-    `broken` holds the headings of sections that have problems of their own: such a section is
-    missing from `settings`, or differs from what the file says.
+    broken: the headings of sections that have problems of their own. In `settings` such a section
+    is missing, or differs from what the file says.
     """
     declared = {
         *settings.queues,
@@ -98,8 +98,8 @@ def _undeclared(
 def _unconsumed(settings: Settings) -> Iterator[Problem]:
     """Yield a problem for each queue that no worker consumes, with the embedded broker only.
 
-    The embedded broker belongs to this host, so no other host can consume the queue. A host without
-    any worker has not forgotten a queue: that host only sends tasks, or is still being set up.
+    The embedded broker belongs to this host, so no other host can consume the queue. On a host
+    without any worker nothing is reported: that host only sends tasks, or is still being set up.
     """
     running = {name: worker for name, worker in settings.workers.items() if worker.enabled}
     if not settings.broker.embedded or settings.broker.url_file is not None or not running:
@@ -134,14 +134,14 @@ def _levels(settings: Settings) -> Iterator[Problem]:
     health = settings.health
     if health.queue_critical < health.queue_warning:
         yield _disorder(settings, "queue_warning", "queue_critical")
-    if 0 < health.disk_warning < health.disk_critical:  # 0 never warns
+    if 0 < health.disk_warning < health.disk_critical:  # 0 means: never warn
         yield _disorder(settings, "disk_critical", "disk_warning")
 
 
 def _disorder(settings: Settings, low: str, high: str) -> Problem:
-    """Return the problem of an option `low` whose value is above that of the option `high`.
+    """Return the problem of an option `low` whose value is above the value of the option `high`.
 
-    The problem names the option that a file sets, because the other may have its default.
+    The problem names an option that a file sets, because the other option may have its default.
     """
     of_low = settings.origin("health", low).file is not None
     option, other, order = (low, high, "at most") if of_low else (high, low, "at least")
@@ -158,9 +158,9 @@ def _disorder(settings: Settings, low: str, high: str) -> Problem:
 
 
 def _results(settings: Settings) -> Iterator[Problem]:
-    """Yield a problem when results are kept with a broker of several servers.
+    """Yield a problem when results are kept with a broker that has several servers.
 
-    A result is stored on only one of those servers.
+    A result is stored on only one of the servers.
     """
     broker, results = settings.broker, settings.results
     alone = results.url is None and results.url_file is None
@@ -200,9 +200,9 @@ def _claims(settings: Settings) -> Iterator[Problem]:
 
 
 def _shared_queues(settings: Settings) -> Iterator[Problem]:
-    """Yield a problem where tasks of a quota share a queue with other tasks.
+    """Yield a problem for each queue in which tasks of a quota wait together with other tasks.
 
-    The other tasks would wait for the quota as well.
+    The other tasks would have to wait for the quota as well.
     """
     for name, quota in settings.quotas.items():
         heading, origin = f"quota:{name}", settings.origin(f"quota:{name}", "tasks")
@@ -232,9 +232,10 @@ def _shared_queues(settings: Settings) -> Iterator[Problem]:
 
 
 def _has_queue(settings: Settings, pattern: str) -> bool:
-    """Return whether every task that matches the pattern goes to a queue other than the default.
+    """Return whether every task that matches the pattern goes to a queue other than the default
+    queue.
 
-    The default queue also takes tasks that no queue claims.
+    The default queue also takes tasks that no other queue claims.
     """
     if not is_pattern(pattern):
         return settings.queue_of(pattern) != DEFAULT_QUEUE
@@ -245,7 +246,8 @@ def _has_queue(settings: Settings, pattern: str) -> bool:
 def _queues_reached(
     settings: Settings, patterns: tuple[str, ...]
 ) -> Iterator[tuple[str, tuple[str, ...]]]:
-    """Yield the queues in which some task of the patterns may wait, each with all its patterns.
+    """Yield the queues in which tasks of the patterns may wait, each with the patterns of such
+    tasks.
 
     The default queue is left out.
     """

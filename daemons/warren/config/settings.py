@@ -1,4 +1,4 @@
-"""The settings of one host: all sections, the origins of values, each task's queue and quotas."""
+"""The settings of one host: all sections, the origins of values, a task's queue and quotas."""
 
 from __future__ import annotations
 
@@ -64,7 +64,7 @@ CELERY = "celery"
 
 
 class Settings(BaseModel):
-    """All that the INI files of one host say; frozen. `load` makes it."""
+    """All that the INI files of one host say. The object is frozen, and is made by `load`."""
 
     model_config = ConfigDict(frozen=True, extra="forbid")
 
@@ -87,25 +87,27 @@ class Settings(BaseModel):
     #: The variables of [app] environment_file.
     secret_environment: dict[str, str] = Field({}, repr=False)
     origins: Mapping[tuple[str, str], Origin] = Field({}, repr=False)
-    # The text that the settings were made of, including the secrets.
+    # The text from which the settings were made, with its secrets.
     accepted: Accepted = Field(Accepted(), repr=False, exclude=True)
-    source: Path | None = None  # where that text was read; None: from the INI files themselves
+    source: Path | None = None  # where that text was read; None: the INI files themselves
 
     @property
     def generation(self) -> int:
-        """The number that orders all settings of this host: later settings have a higher number."""
+        """Return the number that orders all settings of this host: later settings have a higher
+        number.
+        """
         return self.accepted.generation
 
     def origin(self, section: str, option: str = "") -> Origin:
         """Return where the option was written; without an option, where the section begins.
 
-        For what no file holds, return the origin of a default.
+        For an option or section that no file holds, returns the origin of a default.
         """
         return self.origins.get((section, option), Origin())
 
     @property
     def environment(self) -> dict[str, str]:
-        """The environment variables of the project's code, with their secrets."""
+        """Return the environment variables of the project's code, with their secrets."""
         return {**self.app.environment, **self.secret_environment}
 
     def worker(self, name: str) -> WorkerSettings:
@@ -129,11 +131,11 @@ class Settings(BaseModel):
 
     @property
     def last_queue(self) -> str:
-        """The name of the queue for tasks that no other queue claims."""
+        """Return the name of the queue for tasks that no other queue claims."""
         return last_queue(self.queues)
 
     def queue_of(self, task: str) -> str:
-        """Return the queue that a task goes to, unless the call names another."""
+        """Return the queue that a task goes to, unless the call names another queue."""
         return queue_of(task, self.queues)
 
     def quotas_of(self, task: str) -> tuple[str, ...]:
@@ -147,7 +149,7 @@ class Settings(BaseModel):
     def sections(self) -> list[tuple[str, Section]]:
         """Return all of Warren's own sections with their headings, such as `worker:crawl`.
 
-        The order is that of the documentation.
+        The order is the order of the documentation.
         """
         found: list[tuple[str, Section]] = []
         for kind in KINDS:

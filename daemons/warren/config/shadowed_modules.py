@@ -1,4 +1,4 @@
-"""Modules in [app] path whose name is also that of a Python module or of a library of Warren."""
+"""Modules in [app] path that have the same name as a module of Python or a library of Warren."""
 
 from __future__ import annotations
 
@@ -8,7 +8,7 @@ from pathlib import Path
 from warren.config.settings import Settings
 from warren.errors import Problem
 
-#: The libraries that a daemon imports, some of them long after its start.
+#: The libraries that a daemon imports. Some of them are imported long after its start.
 # fmt: off
 LIBRARIES = frozenset((
     "amqp", "annotated_types", "billiard", "celery", "click", "click_didyoumean",
@@ -19,16 +19,16 @@ LIBRARIES = frozenset((
     "warren", "wcwidth", "yaml",
 ))
 # fmt: on
-#: Names of modules in Python's library that project code never imports, but that often also stand
-#: beside a project's modules.
+#: Names of modules of Python's library that project code never imports, but that are often also
+#: names of modules beside a project's modules.
 _HARMLESS = frozenset(("test", "this", "antigravity", "idlelib"))
 
 
 def shadows(settings: Settings) -> list[Problem]:
-    """Return a problem for each module in [app] path whose name another module has.
+    """Return a problem for each module in [app] path that has the name of another module.
 
-    The directory is the last on sys.path. So every import finds the other module: an import by
-    Warren as well as one by the modules in the directory.
+    [app] path is the last directory on sys.path. So every import finds the other module, whether
+    Warren imports it or a module in that directory.
     """
     directory = settings.app.path
     if directory is None:

@@ -1,8 +1,8 @@
-"""The text of a host's settings files at one moment, kept so that daemons can read it again.
+"""The text of a host's settings files at one moment. It is kept so that daemons can read it again.
 
 An edit takes effect when a start of the suite or a reload has checked and accepted it. A daemon
-that supervisord starts again reads the accepted text and not /etc. So an edit that is not yet
-accepted, right or wrong, does not reach the daemon.
+that supervisord starts again reads the accepted text, and not /etc. So an edit that is not accepted
+yet, right or wrong, does not reach the daemon.
 """
 
 from __future__ import annotations
@@ -20,11 +20,11 @@ from warren.status.validation import misfit
 from warren.system import strict_json
 from warren.system.regular_file import read_regular
 
-#: The environment variable in which supervise tells a daemon, or a check, where to read the
-#: settings: the path of a file, or STDIN.
+#: The environment variable by which supervise tells a daemon, or a check, where to read the
+#: settings. Its value is the path of a file, or STDIN.
 ACCEPTED = "WARREN_ACCEPTED"
 STDIN = Path("-")
-#: The most bytes that are read of such a text: about 100,000 entries of a schedule.
+#: The most bytes of such a text that are read: about 100,000 entries of a schedule.
 _LARGEST = 1 << 26
 _SHAPE = {"generation": int, "files": {str: str}, "secrets": {str: str}}
 
@@ -33,8 +33,8 @@ _SHAPE = {"generation": int, "files": {str: str}, "secrets": {str: str}}
 class Accepted:
     """The INI files in reading order and the secret files that they name, as they were read.
 
-    `generation` orders the readings: the later of two readings has the higher number. 0 means that
-    the files are only to be checked.
+    generation: orders the readings: the later of two readings has the higher number. 0 means that
+    the files are only checked.
     """
 
     generation: int = 0
@@ -53,9 +53,8 @@ class Accepted:
 def source() -> Path | None:
     """Return where supervise wants this process to read the settings; None means the INI files.
 
-    The first call removes the variable from the environment, so that processes which this process
-    starts do not inherit it: a command that a task calls reads the INI files like any other
-    command.
+    The first call removes the variable from the environment. So processes that this process starts
+    do not inherit it: a command that a task calls reads the INI files like any other command.
     """
     named = os.environ.pop(ACCEPTED, "")
     return Path(named) if named else None
@@ -64,7 +63,7 @@ def source() -> Path | None:
 def read(file: Path) -> Accepted:
     """Return the settings that `to_text` wrote to this path. Raises Unavailable.
 
-    A daemon that fails here is started again, and by then supervise has rewritten a damaged file.
+    A daemon that fails here is started again. By then supervise has written a damaged file anew.
     """
     try:
         data = sys.stdin.buffer.read() if file == STDIN else read_regular(file, _LARGEST)[0]
@@ -90,5 +89,8 @@ def read(file: Path) -> Accepted:
 
 
 def generation_now() -> int:
-    """Return the generation for settings that are read from now on: wall clock, in microseconds."""
+    """Return the generation for settings that are read from now on.
+
+    It is the wall clock in microseconds since the epoch.
+    """
     return time.time_ns() // 1000

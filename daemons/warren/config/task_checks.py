@@ -24,11 +24,14 @@ def check_modules(
     option: str = "modules",
     modules: Sequence[str] | None = None,
 ) -> list[Problem]:
-    """Import each module of [app] modules; return a problem for each that is missing or fails.
+    """Import each module of [app] modules; return a problem for each module that is missing or
+    fails.
 
-    `begins` is called with each module's name before the import. The caller has put [app] path on
-    sys.path. A task of a module that failed may already be registered. Another `option` of [app]
-    may name the `modules`.
+    The caller has put [app] path on sys.path. A module that failed may already have registered
+    tasks.
+
+    begins: called with each module's name before its import. option: the option of [app] that names
+    `modules`.
     """
     origin, path = settings.origin("app", option), settings.app.path
     if path is not None and os.path.isdir(path) and (remedy := who_may(path)):
@@ -56,7 +59,7 @@ def check_modules(
                 problems.append(Problem(origin, "app", option, expected, found, remedy))
             else:
                 problems.append(Problem(origin, "app", option, expected, failure(error)))
-        # The operator must see any error that a module raises at its import.
+        # An operator must see any error that a module raises at its import.
         except (Exception, SystemExit) as error:  # noqa: BLE001
             problems.append(Problem(origin, "app", option, expected, failure(error)))
     return problems
@@ -96,9 +99,9 @@ def check_tasks(settings: Settings, registered: Collection[str]) -> list[Problem
 
 
 def failure(error: BaseException) -> str:
-    """Return the error that a module raised, and the line of the module that led to the error.
+    """Return the error that a module raised, and the module's line that led to the error.
 
-    That line is the first one below the frames of the import machinery.
+    That line is the first line below the frames of the import machinery.
     """
     said = redact(f"{type(error).__name__}: {error}").splitlines()[0][:200]
     if isinstance(error, SyntaxError) and error.filename:

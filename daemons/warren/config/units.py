@@ -16,7 +16,7 @@ _BYTES = {"B": 1, "kB": 10**3, "MB": 10**6, "GB": 10**9, "KiB": 2**10, "MiB": 2*
 _TRUE = ("true", "yes", "on", "1")
 _FALSE = ("false", "no", "off", "0")
 
-#: Digits are bounded so that no number, however long, reaches float() or int().
+#: Digits are limited, so that no long number reaches float() or int().
 _DURATION = re.compile(r"([0-9]{1,12}(?:\.[0-9]{1,9})?) ?(ms|s|m|h|d)", re.ASCII)
 _RATE = re.compile(r"([0-9]{1,12}) ?/ ?([0-9]{0,9}) ?(s|m|h|d)", re.ASCII)
 _SIZE = re.compile(r"([0-9]{1,15}) ?([A-Za-z]{1,3})", re.ASCII)
@@ -27,9 +27,9 @@ LONGEST = 366 * 86400.0
 
 
 class Unexpected(ValueError):
-    """A text that its option does not take.
+    """A text that its option does not accept.
 
-    Keeps both halves of the message apart for `errors.Problem`.
+    Keeps the expected and the found part of the message apart, for `errors.Problem`.
     """
 
     def __init__(self, expected: str, found: str) -> None:
@@ -53,12 +53,12 @@ class Rate:
 def shown(text: str) -> str:
     """Return the text as a message quotes it: on one line, short, and without secrets.
 
-    An empty text is shown as `nothing`.
+    An empty text becomes `nothing`.
     """
     # Imported here: monitors call `warren health` each cycle, mostly on files without problems.
     from warren.redaction.masker import redact
 
-    text = redact(text)  # before the cut: half of a URL does not show that it held a password
+    text = redact(text)  # before the cut: half of a URL would not show that it held a password
     return repr(text if len(text) <= 60 else text[:57] + "...") if text else "nothing"
 
 
