@@ -37,7 +37,7 @@ LAST_WORDS = 2.0
 
 
 class DaemonProcess(Subprocess):
-    """A daemon, for which other rules hold after its end than for supervisord's other children.
+    """A daemon. After its end other rules hold than for supervisord's other children.
 
     supervisord itself tries a fixed number of times and then gives up, whatever the exit code. It
     restarts a program that ends after startsecs again and again without a pause. But a daemon with
@@ -59,8 +59,8 @@ class DaemonProcess(Subprocess):
         self._again = False
         self._between: Callable[[], None] = lambda: None
         self._doomed: float | None = None
-        self._doom = ""  # why `abort` ended it
-        self.slow_starts = 0  # how many in a row showed no progress within start_timeout
+        self._doom = ""  # why `abort` ended the process
+        self.slow_starts = 0  # how many starts in a row showed no progress within start_timeout
         self.warning = ""  # what is wrong although the daemon does its work
 
     # -- what the suite does to a daemon -----------------------------------------------------------
@@ -92,7 +92,7 @@ class DaemonProcess(Subprocess):
 
     @property
     def gave_up(self) -> bool:
-        """Return whether it is not started again soon, or not at all."""
+        """Return whether the daemon is not started again soon, or not at all."""
         return self.backing_off or self.state == ProcessStates.FATAL
 
     def start_now(self) -> None:
@@ -209,8 +209,8 @@ class DaemonProcess(Subprocess):
         self._ended = pid
         self._doomed = None
         self._finish(pid, sts)
-        # It makes no difference whether the process ended before or after startsecs: that depends
-        # on the load of the machine.
+        # Whether the process ended before or after startsecs makes no difference: that depends on
+        # the load of the machine.
         if final and self.state in (ProcessStates.BACKOFF, ProcessStates.EXITED):
             self.exitstatus = status
             self.spawnerr = f"exit status {status} is final"

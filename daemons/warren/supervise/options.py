@@ -24,10 +24,10 @@ _READ = ("process_group_configs", "server_configs", "pidfile", "loglevel")
 
 
 class Options(ServerOptions):
-    """Options read from `configfile`, with `expansions` for its variables %(warren_...)s.
+    """Options that are read from `configfile`.
 
-    `programs` is the directory of the rendered programs. Raises ConfigError where supervisord would
-    print its usage.
+    expansions: values of the variables %(warren_...)s. programs: the directory of the rendered
+    programs. Raises ConfigError when supervisord would print its usage.
     """
 
     first = True

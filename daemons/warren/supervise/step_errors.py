@@ -38,7 +38,8 @@ class Steps:
         self._ticks += 1
 
     def loop(self, endless: Callable[[], None], end: type[Exception]) -> None:
-        """Call `endless`, which is supervisord's endless loop, and call it again when it raises.
+        """Call `endless`, which is supervisord's endless loop. When it raises an error, call it
+        again.
 
         Raises `end`, by which the loop ends cleanly. After too many errors without a complete tick
         between them, raises the last error.

@@ -66,7 +66,7 @@ class SuiteSupervisor(Supervisor):
 
     @property
     def settings(self) -> Settings:
-        """The settings in force."""
+        """Return the settings in force."""
         return self._reload.settings
 
     # -- the loop ----------------------------------------------------------------------------------
@@ -103,8 +103,8 @@ class SuiteSupervisor(Supervisor):
     def runforever(self) -> None:
         """Run supervisord's loop.
 
-        An error outside `tick`, such as one of a program that is no daemon, does not end the loop
-        either.
+        An error outside `tick`, such as an error of a program that is not a daemon, does not end
+        the loop either.
         """
         self._steps.loop(super().runforever, asyncore.ExitNow)
 

@@ -21,9 +21,9 @@ LONGEST_STEP = 2.0
 class Observation:
     """An observation of one process.
 
-    `heartbeat` is its last heartbeat, None before the first. `silence` is for how many seconds the
-    loop has seen no newer heartbeat. `unreadable` says why its heartbeat cannot be read now; empty
-    when it can, and when there is none.
+    heartbeat: the process's last heartbeat, None before the first. silence: for how many seconds
+    the loop has seen no newer heartbeat. unreadable: why the heartbeat cannot be read now; empty
+    when it can be read, and when there is no heartbeat.
     """
 
     pid: int

@@ -1,6 +1,6 @@
 """The condition of a program, which includes whether it is ready. Only this file judges it.
 
-Pure. programs.json publishes the judgement, and everybody else reads it there.
+Pure. programs.json publishes the judgement, and all other readers take it from there.
 """
 
 from __future__ import annotations

@@ -31,12 +31,12 @@ class RunDirectory:
         self._accepted = accepted_settings.Keeper()
         self._last_error = ""  # the last error of the tick before
         self._logged = ""  # the last error in the log
-        self._whole = True  # False: the directory was moved away again while it was being made
+        self._whole = True  # False: the directory was moved away while it was being made
         # Device, inode and mode under the socket's path when the socket was opened.
         self._socket: tuple[int, int, int] | None = None
 
     def step(self, suite: Any) -> None:
-        """Make what is missing or damaged again; called in each tick, as a look costs microseconds.
+        """Make again what is missing or damaged. Called in each tick: one look costs microseconds.
 
         Raises nothing. The directory may be moved or removed between a look and the next step: the
         next tick then finds it missing, and makes it. Only an error of two ticks in a row is
@@ -71,8 +71,8 @@ class RunDirectory:
         make_directories(suite.settings)
         if self._lock.lost:
             clear_path(self._lock.path)
-            # Before any write, for the lock says whether the rest is ours: another suite may have
-            # started here meanwhile.
+            # Before any write, because the lock says whether the files are this suite's: another
+            # suite may have started here meanwhile.
             self._lock.renew()
         _tidy(suite.settings.app.run_dir)
         supervisor_files.place(suite.settings)
@@ -83,12 +83,12 @@ class RunDirectory:
     # -- socket and pid file -----------------------------------------------------------------------
 
     def _serve(self, suite: Any) -> None:
-        """Open the socket again where its path leads elsewhere; correct the pid file."""
+        """Open the socket again if its path leads to another file; correct the pid file."""
         path = _socket(suite.options)
         if path is not None:
             mark = _mark(path)
             self._socket = self._socket or mark  # in the first tick: the socket of supervisord
-            if mark is None or mark != self._socket:  # None also: removed as soon as it was opened
+            if mark is None or mark != self._socket:  # also None: removed as soon as it was opened
                 self._open(suite)
                 _emptied(str(path))
         pidfile = Path(suite.options.pidfile)
@@ -101,7 +101,7 @@ class RunDirectory:
         options = suite.options
         path = _socket(options)
         if path is not None:
-            clear_path(path)  # removes the socket itself as well: nobody reaches it
+            clear_path(path)  # removes the socket itself, too: no client can reach it
         options.close_httpservers()
         options.openhttpservers(suite)
         self._socket = _mark(path) if path is not None else None

@@ -32,14 +32,14 @@ class Changes:
         return {change: [group.name for group in found] for change, found in groups}
 
 
-#: What was added, changed and removed since the groups of supervisord were last changed.
+#: The groups that were added, changed or removed since supervisord's groups were last changed.
 Differences = Callable[[], tuple[list[Any], list[Any], list[Any]]]
 
 
 def apply(checked: Settings, old: Settings, options: Options, differences: Differences) -> Changes:
-    """Write the settings that were checked, and no edit that was written meanwhile.
+    """Write the settings that were checked. An edit that was made meanwhile is not written.
 
-    Raises WarrenError when the settings are refused; everything is as before then.
+    Raises WarrenError when the settings are refused. Then everything is as before.
     """
     settings = generation.accepted(checked, old.generation)
     _refuse_to_move(old, settings)
@@ -48,7 +48,7 @@ def apply(checked: Settings, old: Settings, options: Options, differences: Diffe
     options.expand(expansions(settings))
     try:
         options.process_config(do_usage=False)
-        # Last: from now on every daemon that starts reads these settings.
+        # This comes last: from now on every daemon that starts reads these settings.
         accepted_settings.write(settings)
     except (ValueError, CannotWrite) as error:
         options.restore()

@@ -27,9 +27,9 @@ _LATE = (
 
 
 def judge(code: int, output: bytes) -> None:
-    """Return when `warren check --json`, which ended with the exit code `code`, found no problem.
+    """Return when `warren check --json` has found no problem.
 
-    `output` is what the check has printed.
+    code: the check's exit code. output: what the check has printed.
 
     Raises ConfigError with all problems of the settings, WarrenError when the check itself failed.
     """
@@ -66,7 +66,7 @@ def check(settings: Settings) -> None:
 
 
 class Check:
-    """The same check in parallel with supervisord's loop, which must continue.
+    """`warren check` in parallel with supervisord's loop, which must continue.
 
     supervisord reaps every child process, and passes the exit status to the entry that its table of
     processes has for that process number. So the check is an entry of that table, and must not wait
@@ -99,7 +99,9 @@ class Check:
         self._process.returncode = os.waitstatus_to_exitcode(status)
 
     def poll(self) -> bool:
-        """Return whether the check has ended; call this until it has. Raises as `check` does."""
+        """Return whether the check has ended; call this until it returns True. Raises as `check`
+        does.
+        """
         while text := self._output.read(65536):  # None: no output yet
             self._received += text
         if self._process.returncode is None:

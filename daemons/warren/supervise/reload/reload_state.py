@@ -18,7 +18,7 @@ from warren.supervise.reload.rollout import Moment, Rollout
 class Idle:
     """The settings are in force, and every program has been ready since.
 
-    `refusal` is the problem of the last reload, if that was refused.
+    refusal: the problem of the last reload; empty unless that reload was refused.
     """
 
     refusal: str = ""
@@ -29,10 +29,10 @@ class Idle:
 class Rolling:
     """The programs change to new settings, or start.
 
-    `begun` is the second of CLOCK_BOOTTIME at which the check of the settings began, 0 for the
-    start of the suite. `by` is the second of CLOCK_MONOTONIC after which a program that is not
-    ready is late; it moves while programs change, for each worker has its own time limit.
-    `starting`: the suite has not been ready or late since its start.
+    begun: when the check of the settings began (seconds of CLOCK_BOOTTIME); 0 for the start of the
+    suite. by: when a program that is not ready becomes late (seconds of CLOCK_MONOTONIC). This time
+    moves while programs change, because each worker has its own time limit. starting: whether the
+    suite has not been ready or late since its start.
     """
 
     by: float
@@ -59,7 +59,7 @@ class Done:
 class Checking:
     """New settings are being checked. Meanwhile, the state `before` continues.
 
-    `begun` as in Rolling. `again`: a request has come since, and leads to a second check.
+    begun: as in Rolling. again: whether a request has come since, which leads to a second check.
     """
 
     begun: float
@@ -83,7 +83,10 @@ class Reloading:
 
 @dataclass(frozen=True)
 class Ended:
-    """An action: publish the outcome; None at the end of the start. `announce`: tell systemd."""
+    """An action: publish the outcome; None at the end of the start.
+
+    announce: whether systemd is told.
+    """
 
     outcome: Outcome | None
     announce: bool
@@ -91,7 +94,10 @@ class Ended:
 
 @dataclass(frozen=True)
 class Ready:
-    """An action: log that the programs are ready. `first`: since the start of the suite."""
+    """An action: log that the programs are ready.
+
+    first: whether this is the first time since the start of the suite.
+    """
 
     programs: Sequence[ProgramStatus]
     first: bool
@@ -99,7 +105,10 @@ class Ready:
 
 @dataclass(frozen=True)
 class Late:
-    """An action: log the programs that are not ready in time; `reason` is a failure's."""
+    """An action: log the programs that are not ready in time.
+
+    reason: why the reload has failed; empty if it has not failed.
+    """
 
     programs: Sequence[ProgramStatus]
     reason: str
@@ -115,7 +124,7 @@ def settled(state: State) -> Settled:
 
 
 def with_rollout(state: State, rollout: Rollout) -> State:
-    """Return the same state with its rollout advanced."""
+    """Return this state with an advanced rollout."""
     if isinstance(state, Checking):
         return replace(state, before=replace(state.before, rollout=rollout))
     return replace(state, rollout=rollout)
@@ -150,7 +159,7 @@ def refused(state: Checking, problems: list[str], first: str, code: int, moment:
     """
     found, actions = _after_check(state, replace(state.before, refusal=first), moment)
     outcome = Outcome(state.begun, "refused", problems, code)
-    # While another reload continues, systemd waits for that one's end.
+    # While another reload continues, systemd waits for the end of that reload.
     return found, [Ended(outcome, isinstance(found, Idle | Done)), *actions]
 
 
@@ -159,7 +168,7 @@ def _after_check(state: Checking, after: Settled, moment: Moment) -> Next:
 
 
 def stopped(state: State) -> State:
-    """Return what follows when the suite stops: its reload has no outcome any more."""
+    """Return what follows when the suite stops: its reload will have no outcome."""
     return Idle(settled(state).refusal)
 
 

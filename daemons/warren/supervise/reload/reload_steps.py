@@ -23,9 +23,9 @@ from warren.supervise.status.sd_notify import first_problem
 
 
 class ReloadSteps:
-    """At most one reload at a time; a request during a check leads to a second check.
+    """At most one reload at a time. A request during a check leads to a second check.
 
-    `settings` are in force. `differences` compares the groups that run with the groups that
+    settings: the settings in force. differences: compares the groups that run with the groups that
     supervisord has read last.
     """
 
@@ -99,9 +99,9 @@ class ReloadSteps:
         self._act(actions)
 
     def advance(self, wait: bool) -> None:
-        """Change the programs a little further; called in each tick.
+        """Change the programs a little further. Called in each tick.
 
-        With `wait` a rolling restart has a worker down now.
+        wait: whether a rolling restart has a worker down now.
         """
         for name, group in self._rollout.leaving.items():
             if self._programs.replace(name, group):
@@ -149,7 +149,7 @@ class ReloadSteps:
         self._check = None
         try:
             self._read = read, _ = attempt(self.settings.directory, self.settings.host)
-            if read is not None:  # else a file could not be read, and `finish_check` reports that
+            if read is not None:  # otherwise a file could not be read, which `finish_check` reports
                 self._check = begin_check(read, self._options.pidhistory)
         except Exception as error:  # noqa: BLE001 - as above
             self._refuse(error)

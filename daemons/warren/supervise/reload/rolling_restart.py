@@ -31,8 +31,8 @@ _PROGRESS = 5.0
 class _Step:
     """One worker that is being restarted.
 
-    It must be at work again `by` (seconds of CLOCK_MONOTONIC). `asked` says whether it was asked to
-    restart.
+    by: when the worker must be at work again (seconds of CLOCK_MONOTONIC). asked: whether it was
+    asked to restart.
     """
 
     program: str
@@ -43,7 +43,10 @@ class _Step:
 
 
 class RollingRestart:
-    """At most one rolling restart at a time; workers that are asked for meanwhile join its end."""
+    """At most one rolling restart at a time.
+
+    Workers that are asked for during a restart are added to its end.
+    """
 
     def __init__(self, programs: Programs) -> None:
         self._programs = programs
@@ -66,8 +69,10 @@ class RollingRestart:
     def begin(self, programs: Sequence[str], check: Check) -> float:
         """Put workers in line, in their order; return the name of this restart.
 
-        The name is the second of CLOCK_BOOTTIME at which the restart began. `check` is a check of
-        the settings and task modules: when they are wrong, no worker is touched.
+        The name is the time at which the restart began, in seconds of CLOCK_BOOTTIME.
+
+        check: a check of the settings and task modules. When it finds a problem, no worker is
+        touched.
         """
         if not self.running:
             self.begun, self._done = now(), []
@@ -76,9 +81,10 @@ class RollingRestart:
         return self.begun
 
     def step(self, settings: Settings, free: bool) -> Restarted | None:
-        """Take one step, in each tick of supervisord's loop; return the outcome when there is one.
+        """Take one step in each tick of supervisord's loop; return the outcome when the restart has
+        ended.
 
-        `free` says that no reload is changing a worker now.
+        free: whether no reload is changing a worker now.
         """
         if self._check is not None:
             try:
@@ -99,7 +105,7 @@ class RollingRestart:
         step, daemon = self._step, daemons.get(self._step.program)
         if daemon is not None:  # else a reload has removed the worker
             if self._ask(step, daemon):
-                return None  # its next look shows what came of it
+                return None  # the next look shows the outcome
             problem = _problem(step, daemon, settings)
             if problem:
                 untouched = f"; not touched: {', '.join(self._pending)}" if self._pending else ""
@@ -132,7 +138,7 @@ class RollingRestart:
     def _ask(self, step: _Step, daemon: ObservedDaemon) -> bool:
         """Have the worker stop and start again, once; return whether this was done now.
 
-        Wait for a worker that is starting now: it may have read older code.
+        A worker that is starting now is waited for first: it may have read older code.
         """
         if step.asked or (daemon.pid and not daemon.listens):
             return False
@@ -153,7 +159,8 @@ class RollingRestart:
 
 
 def _finished(step: _Step, daemon: ObservedDaemon, daemons: Daemons) -> bool:
-    # RUNNING as well: a worker that has consumed for less than 2 s does not look ready to anybody.
+    # RUNNING is needed: a worker that has consumed for less than 2 s does not look ready to
+    # anybody.
     if not step.asked or daemon.pid in (0, step.pid) or daemon.process != Condition.RUNNING:
         return False
     if daemon.reported.ready:

@@ -1,7 +1,8 @@
 """The part of a reload that changes the programs of a running supervisord.
 
 Pure: reload_steps.py acts. A program that did not change continues to run. Workers change one at a
-time: if all workers drained at once, nobody would serve the queues for as long as the longest task.
+time: if all workers drained at once, no worker would serve the queues for as long as the longest
+task.
 """
 
 from __future__ import annotations
@@ -21,7 +22,10 @@ from warren.supervise.reload.suite_programs import Daemons, ObservedDaemon, work
 
 @dataclass(frozen=True)
 class Moment:
-    """One moment, in seconds: `at` of CLOCK_BOOTTIME, `clock` of CLOCK_MONOTONIC."""
+    """One moment, on two clocks.
+
+    at: seconds of CLOCK_BOOTTIME. clock: seconds of CLOCK_MONOTONIC.
+    """
 
     at: float = field(default_factory=now)
     clock: float = field(default_factory=time.monotonic)
@@ -55,7 +59,7 @@ Action = Signal | Start | Add
 class Step:
     """One worker that is being changed.
 
-    If the worker was at work before, it must be at work again `by` (seconds of CLOCK_MONOTONIC).
+    by: when a worker that was at work before must be at work again (seconds of CLOCK_MONOTONIC).
     """
 
     program: str
@@ -70,13 +74,13 @@ class Step:
 class Rollout:
     """What is left to do until all programs match the new settings.
 
-    `wanted` is the generation of the settings that every daemon must take up, `since` the second of
-    CLOCK_BOOTTIME at which the change began. `leaving` has the new configuration of each group that
-    stops, None for a group that is removed. `to_signal` has the process number that each daemon had
-    when the settings changed. `pending` has the workers in their order, each with its new
-    configuration, None for a running worker that only needs a signal. `lagging` has the daemons
-    that have not reported this generation yet, each with what delays it. When nothing else changes
-    any more, a lagging daemon is a failure after `by` (seconds of CLOCK_MONOTONIC).
+    wanted: the generation of the settings that every daemon must take up. since: when the change
+    began (seconds of CLOCK_BOOTTIME). leaving: the new configuration of each group that stops; None
+    for a group that is removed. to_signal: the process number that each daemon had when the
+    settings changed. pending: the workers in their order, each with its new configuration; None for
+    a running worker that only needs a signal. lagging: the daemons that have not reported this
+    generation yet, each with the cause of its delay. by: when a lagging daemon becomes a failure,
+    if nothing else changes any more (seconds of CLOCK_MONOTONIC).
     """
 
     wanted: int = 0
@@ -100,7 +104,7 @@ class Rollout:
 
     @property
     def busy(self) -> set[str]:
-        """Return the groups that do not match the settings yet; nothing else may touch them."""
+        """Return the groups that do not match the settings yet. Only the reload may touch them."""
         return self.leaving.keys() | self.pending.keys()
 
 
@@ -112,10 +116,10 @@ def begin(
     daemons: Daemons,
     moment: Moment,
 ) -> tuple[Rollout, list[Action]]:
-    """Return the rollout of accepted settings; `groups` are all that supervisord now configures.
+    """Return the rollout of accepted settings.
 
-    Workers that an earlier reload has not reached yet stay in line. They wait for the worker that
-    it is changing.
+    groups: all groups that supervisord now configures. Workers that an earlier reload has not
+    reached yet stay in line, behind the worker that the earlier reload is changing.
     """
     wanted = {group.name: group for group in groups}
     # A group that an earlier reload is still stopping comes back with today's configuration.
@@ -140,7 +144,7 @@ def begin(
         by=None,
         failure="",
     )
-    # New settings may be what a daemon needs that ended by itself.
+    # The new settings may be what a daemon needs that has ended by itself.
     starts = [Start(each.name) for each in rest if not each.pid and each.process.failed]
     return rollout, [*starts, *map(Add, changes.added)]
 
@@ -156,7 +160,7 @@ def advance(
 ) -> tuple[Rollout, list[Action]]:
     """Return the rollout after one look at the daemons, and what to do now.
 
-    With `wait` another worker is down for a different reason, so no worker is changed now.
+    wait: whether another worker is down for a different reason. Then no worker is changed now.
     """
     rollout, actions = _signal(rollout, daemons)
     rollout = _follow(rollout, daemons, settings, moment)
@@ -208,7 +212,7 @@ def _follow(rollout: Rollout, daemons: Daemons, settings: Settings, moment: Mome
 
 
 def _delay(daemon: ObservedDaemon) -> str:
-    """Return, in brackets, what delays a daemon, if it says so: ledgers that still change."""
+    """Return, in brackets, what delays a daemon: the ledgers that it still changes; else empty."""
     names = ", ".join(daemon.unsettled)
     return f" (quotas with their old settings: {names})" if names else ""
 
@@ -220,7 +224,7 @@ def _next(
     name = next(iter(rollout.pending))
     daemon = worker_of(daemons, name)
     if daemon is not None and daemon.pid and not daemon.listens:
-        return rollout, []  # it is starting, perhaps with settings that are older than these
+        return rollout, []  # the worker is starting, perhaps with older settings than these
     new = rollout.pending[name]
     rest = {other: group for other, group in rollout.pending.items() if other != name}
     rollout = replace(rollout, pending=rest)
@@ -239,7 +243,11 @@ def _next(
 
 
 def _finished(step: Step, rollout: Rollout, daemons: Daemons, moment: Moment) -> str | None:
-    """Return "" when the worker works again, why it does not, or None while it may still come."""
+    """Return whether the worker of a step has finished.
+
+    Returns "" when the worker works again, the reason when it has failed, and None while it may
+    still come.
+    """
     daemon, leaves = worker_of(daemons, step.program), step.program in rollout.leaving
     if daemon is None or (daemon.stopped and not leaves):
         # An operator has stopped or removed the worker, unless the reload is replacing it.

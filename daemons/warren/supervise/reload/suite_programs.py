@@ -19,10 +19,10 @@ from warren.supervise.programs.forget_cancelled import forget_cancelled
 class ObservedDaemon:
     """One daemon in one tick of supervisord's loop.
 
-    `pid` is 0 without a process. `process` is the condition that follows from supervisord's state
-    alone, `reported` the condition by the heartbeat. `stopped`: a client of the socket has asked
-    for its stop, or a reload stops it. `gave_up`: it is not started again soon, or not at all.
-    `stop_timeout` is in seconds; `capture` is the path of the capture file.
+    pid: 0 without a process. process: the condition that follows from supervisord's state alone.
+    reported: the condition by the heartbeat. stopped: whether a client of the socket has asked for
+    the daemon's stop, or a reload stops it. gave_up: whether the daemon is not started again soon,
+    or not at all. stop_timeout: seconds. capture: the path of the capture file.
     """
 
     name: str
@@ -44,22 +44,25 @@ class ObservedDaemon:
 
     @property
     def listens(self) -> bool:
-        """Return whether it has its signal handlers: its present process has a heartbeat."""
+        """Return whether the daemon has its signal handlers.
+
+        It has them when its present process has written a heartbeat.
+        """
         return self.process == Condition.RUNNING and self.observation.heartbeat is not None
 
     @property
     def generation(self) -> int:
-        """Return the generation of the settings that it has taken up; 0 if it has not said."""
+        """Return the generation of the settings that the daemon has taken up; 0 if unknown."""
         return self._number("generation")
 
     @property
     def reloads(self) -> int:
-        """Return the number of SIGHUPs that it has answered; 0 if it has not said."""
+        """Return the number of SIGHUPs that the daemon has answered; 0 if it has not said."""
         return self._number("reloads")
 
     @property
     def unsettled(self) -> tuple[str, ...]:
-        """Return the quotas whose ledgers it has not changed to the new settings yet."""
+        """Return the quotas whose ledgers the daemon has not changed to the new settings yet."""
         found = self.observation.details.get("unsettled")
         return tuple(map(str, found)) if isinstance(found, list) else ()
 
@@ -97,9 +100,9 @@ class Programs(Protocol):
         """Add a group with this configuration of supervisor."""
 
     def replace(self, name: str, group: Any) -> bool:
-        """Stop a group, then put `group` in its place, or nothing if that is None.
+        """Stop a group, then put `group` in its place; None puts nothing there.
 
-        Return whether this is done; until then, call it again in each tick.
+        Returns whether this is done. Until it is done, call this again in each tick.
         """
 
 

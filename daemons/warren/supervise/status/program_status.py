@@ -1,4 +1,4 @@
-"""The status of one program as supervisord publishes it: its state, and the judgement of it."""
+"""The status of one program as supervisord publishes it, with the judgement of its state."""
 
 from __future__ import annotations
 

@@ -1,6 +1,7 @@
 """The status reports of the suite: to systemd, in programs.json, and in the log.
 
-The first two are written in each tick of the loop, the log when something changes.
+The reports to systemd and in programs.json are written in each tick of the loop, the log when
+something changes.
 """
 
 from __future__ import annotations
@@ -23,9 +24,9 @@ from warren.supervise.status.summary import summary
 class View:
     """The state of the suite in one tick of its loop.
 
-    `state` is starting, running or reloading. `stopping` says why the suite stops, and `refusal`
-    why the last reload was refused; both are empty otherwise. `doing` says more about a reload or
-    a rolling restart.
+    state: starting, running or reloading. stopping: why the suite stops; empty if it does not stop.
+    refusal: why the last reload was refused; empty if it was not refused. doing: more about a
+    reload or a rolling restart.
     """
 
     program_statuses: Sequence[ProgramStatus]
@@ -42,7 +43,8 @@ class StatusReporter:
     def __init__(self, run_dir: Path, notifier: Notifier) -> None:
         self._programs = ProgramsWriter(run_dir)
         self._notifier = notifier
-        #: Whether programs.json could be written; while it cannot, heartbeats cannot either.
+        #: Whether programs.json could be written. While it cannot be written, heartbeats cannot be
+        #: written either.
         self.can_write = True
         # Whether the end of a start or of a reload is to be announced to systemd in this tick.
         self._announced = False
@@ -84,7 +86,10 @@ class StatusReporter:
         self._notifier.reloading()
 
     def ended(self, outcome: Outcome | None, announce: bool) -> None:
-        """Report the end of the start (None) or of a reload; with `announce` to systemd as well."""
+        """Report the end of the start (None) or of a reload.
+
+        announce: also report it to systemd.
+        """
         if outcome is not None:
             self._programs.note(outcome)
         self._announced = self._announced or announce
@@ -97,7 +102,10 @@ class StatusReporter:
     # -- ready, late, stopping ---------------------------------------------------------------------
 
     def ready(self, programs: Sequence[ProgramStatus], first: bool) -> None:
-        """Report that every program is ready; `first`: for the first time since the start."""
+        """Report that every program is ready.
+
+        first: whether this is the first time since the start.
+        """
         names = [status.program for status in programs]
         logger().info(Event.READY, programs=names)
         if first:

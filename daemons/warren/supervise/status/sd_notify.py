@@ -23,15 +23,16 @@ LONGEST_STATUS = 1000
 MORE_TIME = 15.0
 _BETWEEN = 3.0
 _MICRO = 1_000_000
-#: Number of datagrams that wait for room in systemd's socket; above it the oldest are dropped.
+#: Datagrams that wait for room in systemd's socket. Beyond this number the oldest are dropped.
 _BACKLOG = 50
 
 
 class Notifier:
-    """Sends the status to systemd at `address`, a path or an abstract name after '@'.
+    """Sends the status to systemd.
 
-    Without an address nothing is sent. `watchdog` is the time in seconds after which systemd
-    restarts a silent service, None when it does not. No call blocks or raises.
+    address: a path, or an abstract name after '@'; without an address nothing is sent. watchdog:
+    seconds after which systemd restarts a silent service; None if systemd does not restart it. No
+    call blocks or raises.
     """
 
     def __init__(self, address: str = "", watchdog: float | None = None) -> None:
@@ -59,7 +60,7 @@ class Notifier:
         self._send("STOPPING=1", f"STATUS={self._status}")
 
     def status(self, status: str) -> None:
-        """Send one line for people, when it differs from the last one."""
+        """Send one line for people, when it differs from the last line."""
         line = clean(status)
         if line != self._status:
             self._status = line
@@ -129,7 +130,7 @@ class Notifier:
 def _deliver(address: str, datagram: bytes) -> None:
     """Send one datagram by sdnotify, over a connection of its own: the socket may be a new one.
 
-    Raises OSError, BlockingIOError where the socket has no room.
+    Raises OSError; BlockingIOError when the socket has no room.
     """
     os.environ["NOTIFY_SOCKET"] = address  # sdnotify takes the address from nowhere else
     try:
