@@ -1,4 +1,7 @@
-"""The calls of the demo's tasks to the API: one call a slot, which is open only for the call."""
+"""The calls of the demo's tasks to the API.
+
+Each call takes one slot, which is open only for the call.
+"""
 
 from __future__ import annotations
 
@@ -55,7 +58,7 @@ def retry_in(status: int, headers: Mapping[str, str]) -> float | None:
 
 
 def session() -> requests.Session:
-    """Return the session of this process, whose connection stays open from call to call."""
+    """Return the session of this process. Its connection stays open from call to call."""
     # One session for each process: a child with its parent's socket would read the parent's
     # answers.
     return _session(os.getpid())

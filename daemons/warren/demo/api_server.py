@@ -108,7 +108,7 @@ class _Handler(BaseHTTPRequestHandler):
     protocol_version = "HTTP/1.1"
     # Head and body are two writes, and Nagle's algorithm would delay the second write by 40 ms.
     disable_nagle_algorithm = True
-    timeout = 600  # seconds; longer than a window, else each burst finds its connections closed
+    timeout = 600  # seconds; longer than a window, so that no burst finds its connections closed
     server: Api
 
     def do_GET(self) -> None:

@@ -11,7 +11,10 @@ from http import HTTPStatus
 
 @dataclass(frozen=True)
 class Call:
-    """One call: CLOCK_MONOTONIC at its receipt in nanoseconds, its path, and the HTTP status."""
+    """One call.
+
+    Its time of receipt (ns of CLOCK_MONOTONIC), its path, and the HTTP status of the answer.
+    """
 
     at_ns: int
     path: str
@@ -22,11 +25,11 @@ class Call:
 class Summary:
     """The calls of a record in figures, as a provider counts them.
 
-    `calls` counts every call made with the key, refused calls included. `refused` counts those that
-    were answered with 429. `unauthorised` counts the calls without the key, which no other figure
-    includes. `worst_window` is the most calls, refused calls included, in any interval of `window`
-    seconds. `first` and `last` are the times of receipt of the first and the last call, in seconds
-    of CLOCK_MONOTONIC; None when there was no call.
+    calls: every call made with the key, refused calls included. refused: the calls that were
+    answered with 429. unauthorised: the calls without the key, which no other figure includes.
+    worst_window: the most calls, refused calls included, in any interval of `window` seconds.
+    first, last: when the first and the last call were received, in seconds of CLOCK_MONOTONIC; None
+    when there was no call.
     """
 
     limit: int

@@ -23,8 +23,8 @@ from warren.errors import WarrenError
 class DemoSettings:
     """The settings of the demo's tasks.
 
-    `api` is the URL of the API, without a slash at its end; `key_file` holds the key that it needs.
-    `directory` is the directory of documents, downloads and reports. `ticks` is the file to which
+    api: the URL of the API, without a slash at its end. key_file: the file of the key that the API
+    needs. directory: the directory of documents, downloads and reports. ticks: the file to which
     each tick of the schedule appends a line.
     """
 
@@ -35,10 +35,11 @@ class DemoSettings:
 
     @property
     def reachable(self) -> tuple[tuple[str, int], ...]:
-        """The host and the port that a download may reach although they are not public: the API's.
+        """Return the host and the port of the API, which a download may reach although they are not
+        public.
 
-        The API is on loopback. The port counts, because on other ports of that host are services
-        that a download must not reach.
+        The API is on loopback. The port counts, because other ports of that host have services that
+        a download must not reach.
         """
         api = urlsplit(self.api)
         try:
@@ -49,7 +50,7 @@ class DemoSettings:
 
     @property
     def key(self) -> str:
-        """The key that the API needs."""
+        """Return the key that the API needs."""
         return self.key_file.read_text(encoding="ascii").strip()
 
 
@@ -61,7 +62,7 @@ def file_in(state_dir: Path) -> Path:
 def load(app: Celery) -> DemoSettings:
     """Return the settings of the suite whose app this is.
 
-    Raises WarrenError, which names the file and what is wrong with it.
+    Raises WarrenError, which names the file and says what is wrong with the file.
     """
     return read(file_in(Path(app.conf.warren_state_dir)))
 

@@ -28,7 +28,7 @@ _NAT64 = IPv6Network("64:ff9b::/96")
 
 
 class Refused(ValueError):
-    """A download that is refused, or is ended before its end. A retry would not help."""
+    """A download that is refused, or is stopped before its end. A retry would not help."""
 
 
 def is_public(address: str) -> bool:
@@ -51,12 +51,12 @@ def is_public(address: str) -> bool:
 def answer(
     url: str, named: Collection[tuple[str, int]], longest: float = LONGEST
 ) -> Iterator[Iterator[bytes]]:
-    """Return a context with the chunks of bytes that the http or https `url` answers.
+    """Return a context with the chunks of bytes that the server of the http or https `url` sends.
 
-    `named` holds hosts or addresses, with ports, that may be reached although they are not public.
-    Raises Refused for any other address, an answer of more than 1 GiB, more than five redirects or
-    more than `longest` seconds in all. Raises requests.RequestException for a broken connection and
-    for a refusal by the server.
+    named: hosts or addresses, with ports, that may be reached although they are not public. Raises
+    Refused for any other address, an answer of more than 1 GiB, more than five redirects or more
+    than `longest` seconds in all. Raises requests.RequestException for a broken connection and for
+    a refusal by the server.
     """
     end = _End()
     timer = threading.Timer(longest, end.come)
@@ -191,7 +191,7 @@ def _bounded(chunks: Iterator[bytes], end: _End, longest: float) -> Iterator[byt
         if size > LARGEST:
             raise Refused(f"download: expected at most {LARGEST} bytes, found more")
         yield chunk
-    if end.came:  # without this, an answer without a stated length would seem complete
+    if end.came:  # otherwise an answer without a stated length would seem complete
         raise _endless(longest)
 
 

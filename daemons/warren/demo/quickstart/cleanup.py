@@ -14,7 +14,7 @@ from warren.errors import Unavailable
 def remove_traces(app: Celery, queues: tuple[str, ...]) -> None:
     """Remove from a broker all that has this run's own names: its queues, and its beats' state.
 
-    A broker that cannot be reached any more keeps them, which is no reason to fail.
+    When the broker cannot be reached any more, these stay. That is no reason to fail.
     """
     with suppress(Unavailable), reach(app) as connection, connection.channel() as channel:
         redis = connection.transport.driver_type == "redis"

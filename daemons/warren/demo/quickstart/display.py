@@ -27,7 +27,10 @@ _PAUSE = 5.0  # seconds between two lines about the same work
 
 
 class Show:
-    """Shows how far each piece of work is; with `quiet` it shows nothing."""
+    """Shows how far each piece of work is.
+
+    quiet: show nothing.
+    """
 
     def __init__(self, quiet: bool) -> None:
         self.console = Console(quiet=quiet)

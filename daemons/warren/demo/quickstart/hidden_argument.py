@@ -15,7 +15,8 @@ _OPTION = "--broker"
 
 
 def hide_password(arguments: Sequence[str]) -> None:
-    """Start this program again, with the URL in a file in memory, if a word of it has a password.
+    """If a word of the command has a password, start this program again with the URL in a file in
+    memory.
 
     Returns if no word has a password. The password was visible for a moment, and is in the history
     of a shell. So a user at a terminal is told how to keep it private.

@@ -76,7 +76,7 @@ class Scratch:
 
     @property
     def queues(self) -> tuple[str, str]:
-        """The name of the documents' queue, and that of the queue for all other tasks."""
+        """Return the names of the documents' queue, and of the queue for all other tasks."""
         return f"documents{self.suffix}", f"demo{self.suffix}" if self.suffix else "default"
 
     @property

@@ -26,7 +26,10 @@ _START_TIMEOUT = 90.0  # seconds
 
 
 class Suite:
-    """The processes of one run; with `keep` they outlive this process."""
+    """The processes of one run.
+
+    keep: whether they outlive this process.
+    """
 
     def __init__(self, scratch: Scratch, settings: Settings, keep: bool) -> None:
         self.scratch = scratch
@@ -75,7 +78,7 @@ class Suite:
         for number in STOPPING:
             # A second signal must not leave one of the processes running.
             signal.signal(number, signal.SIG_IGN)
-        hurried: list[int] = []  # a second Ctrl-C ends everything at once instead
+        hurried: list[int] = []  # a second Ctrl-C ends everything at once
         signal.signal(signal.SIGINT, lambda number, _: hurried.append(number))
         for process in self.running():
             end(process, hurried=lambda: bool(hurried))
