@@ -112,6 +112,49 @@ def test_the_schedule_of_the_project(project: Suite) -> None:
         assert "later" in last["entries"]
 
 
+def test_the_routes_of_the_project(project: Suite) -> None:
+    """A task goes to the same queue by call, by beat and from another task."""
+    own_app.extend(project.directory / "app", NAME, "app.conf.task_routes = {'*.add': 'other'}\n")
+    project.write(INI)
+    done = project.warren("check")
+    assert done.returncode == 78
+    assert "task_routes['*.add']: expected a declared queue, found 'other'" in done.stderr
+    project.write(
+        f"{INI}[queue:other]\n".replace("[worker:a]", "[worker:a]\nqueues = default, other")
+    )
+    done = project.warren("check")
+    assert done.returncode == 0, done.stderr
+    assert "task_routes" not in done.stderr
+    with project.running("worker", "a"), project.running("beat"):
+        project.await_event("worker", "ready")
+        assert _called(project, "celery.add", 1, 2) == 3
+        sent = _called(project, "celery.send", 21)
+        tick = project.await_event("beat", "tick_sent")["task_id"]
+        project.await_event("worker", "task_succeeded", task_id=sent, queue="other")
+        project.await_event("worker", "task_succeeded", task_id=tick, queue="other")
+        call = project.warren("call", f"{NAME}.celery.add", "1", "1", "--queue", "default")
+        chosen = call.stdout.split()[0]
+        project.await_event("worker", "task_succeeded", task_id=chosen, queue="default")
+    ended = project.logged("worker", "task_succeeded")
+    assert {each["queue"] for each in ended if each["task"].endswith(".send")} == {"default"}
+    others = {each["queue"] for each in ended if each["task"].endswith(".add")}
+    assert others == {"other", "default"}
+    assert len([each for each in ended if each["queue"] == "default"]) == 2
+
+
+def test_a_call_without_the_project(project: Suite) -> None:
+    """A host that cannot read the routes does not guess the queue; the caller may name it."""
+    with project.running("worker", "a"):
+        project.await_event("worker", "ready")
+    (project.directory / "app" / NAME / "celery.py").write_text("1 / 0\n", encoding="utf-8")
+    done = project.warren("call", f"{NAME}.celery.add", "1", "2")
+    assert done.returncode == 78
+    assert "ZeroDivisionError" in done.stderr
+    assert "name the queue with --queue" in done.stderr
+    done = project.warren("call", f"{NAME}.celery.add", "1", "2", "--queue", "default")
+    assert done.returncode == 0, done.stderr
+
+
 def test_beat_without_the_project(project: Suite) -> None:
     """It ends as for any error of the configuration: at the line of the option, and not again."""
     (project.directory / "app" / NAME / "celery.py").unlink()

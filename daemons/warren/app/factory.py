@@ -10,8 +10,9 @@ from typing import Any
 from celery import Celery, signals
 
 from warren.app.celery_options import celery_options
+from warren.app.celery_router import route_of
 from warren.app.project_app import add_path, adopt, project_app, promised
-from warren.app.project_schedule import with_project_schedule
+from warren.app.project_routes import lookup
 from warren.app.queues import amqp
 from warren.broker.rabbitmq.short_countdown import App
 from warren.config import Settings, check_modules, check_tasks
@@ -42,6 +43,7 @@ def make_app(settings: Settings, begins: Callable[[str], object] = str) -> Celer
     app = project_app(settings, begins)
     app.conf.update(promised())
     _configure(app, settings)
+    app.conf.task_routes = (route_of(settings, lookup(settings, app)),)
     adopt(app, amqp(settings))
     return app
 
@@ -49,8 +51,9 @@ def make_app(settings: Settings, begins: Callable[[str], object] = str) -> Celer
 def plain_app(settings: Settings) -> Celery:
     """Return an app of Warren's own with these settings, for a process that runs no task.
 
-    The app sends tasks and looks at the broker as the project's app would, without the project's
-    code: an error in that code must not keep an operator from looking at the broker.
+    The app looks at the broker as the project's app would, without the project's code: an error in
+    that code must not keep an operator from looking at the broker. Of the project's app it lacks
+    the routes.
     """
     app: Celery = App(settings.app.name, amqp=amqp(settings), set_as_current=True)
     setattr(app, MADE_BY, True)
@@ -85,13 +88,24 @@ def import_tasks(app: Celery, settings: Settings, begins: Callable[[str], object
     if settings.app.celery is not None:
         _import_own(app, settings)
     app.finalize()
-    whole, problems = with_project_schedule(settings, app)
-    own = [name for name in app.tasks if not name.startswith("celery.")]
-    problems += check_tasks(whole, [*own, _CLEANUP])
-    if whole is not settings:
-        problems += check_schedules(whole)
+    registered = [name for name in app.tasks if not name.startswith("celery.")]
+    if settings.app.celery is None:
+        problems = check_tasks(settings, registered)
+    else:
+        problems = _check_own(app, settings, registered)
     if problems:
         raise ConfigError(problems)
+
+
+def _check_own(app: Celery, settings: Settings, registered: list[str]) -> list[Problem]:
+    """Return the problems of the settings with the schedule and the routes of the project's app."""
+    # These load Celery's beat, which no other app needs.
+    from warren.app.project_schedule import with_project_schedule
+    from warren.app.route_checks import check_routes
+
+    whole, problems = with_project_schedule(settings, app)
+    problems += check_tasks(whole, [*registered, _CLEANUP])
+    return [*problems, *check_schedules(whole), *check_routes(settings, app)]
 
 
 def _import_own(app: Celery, settings: Settings) -> None:

@@ -24,6 +24,8 @@ from warren.errors import ConfigError, Origin, Problem
 #: Settings that [celery] refuses but a project's app keeps: its modules are imported, its schedule
 #: is sent.
 _KEPT = ("imports", "include", "beat_schedule")
+#: Settings that Warren replaces, but whose value in the project it uses (project_routes.py).
+_USED = ("task_routes",)
 #: The attribute of an app for the settings that the app had before Warren's settings came.
 _OWN = "set_by_the_project"
 #: Arguments of `Celery(...)` that set a setting with another name.
@@ -111,10 +113,15 @@ def overridden() -> Iterator[str]:
     """
     app: Celery = current_app._get_current_object()
     for name, value in sorted(getattr(app, _OWN, {}).items()):
-        if app.conf[name] == value:
+        if app.conf[name] == value or name in _USED:
             continue
         remedy = REFUSED.get(name) or FIXED.get(name, ("", ""))[1] or f"[celery] {name} is used"
         yield f"{_place(app, name)}: {name} of the app is not used: {remedy}"
+
+
+def own_setting(app: Celery, name: str) -> Any:
+    """Return the setting as the project has set it; None if it has not."""
+    return getattr(app, _OWN, {}).get(name)
 
 
 def time_zone(app: Celery) -> str:

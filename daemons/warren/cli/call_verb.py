@@ -3,8 +3,9 @@
 from __future__ import annotations
 
 import sys
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from contextlib import contextmanager, redirect_stdout
+from dataclasses import replace
 from datetime import datetime
 from typing import Any
 
@@ -15,6 +16,7 @@ from kombu.exceptions import KombuError
 
 from warren.app.factory import import_tasks, make_app, plain_app
 from warren.app.project_environment import set_variables
+from warren.app.project_routes import Misrouted
 from warren.app.queues import queues_of
 from warren.broker.connect import reach
 from warren.broker.unroutable import NoRoute
@@ -25,10 +27,12 @@ from warren.cli.user import may_write_state
 from warren.cli.wait_for_result import Unreadable, outcome, said_of, show, why
 from warren.config import Settings, load, values
 from warren.config.units import Unexpected, json_value
-from warren.errors import ConfigError, ExitCode, Unavailable
+from warren.errors import ConfigError, ExitCode, Problem, Unavailable
 from warren.redaction.masker import redact
 from warren.system.printable import printable
 
+#: Options of [app] whose problems say that task code could not be imported.
+_UNIMPORTED = ("modules", "celery")
 #: The errors that libraries raise for unusable options of the broker or the results.
 _BROKEN = (ValueError, TypeError, KeyError, ImproperlyConfigured)
 
@@ -85,7 +89,8 @@ def call(
 
     The task's code need not be on this host: the task is sent by its name. When none of this host's
     [app] modules has the name, the task is sent as well, with a note on stderr. Put arguments that
-    begin with a dash behind --, as in: warren call --wait 10s shop.add -- -1 2
+    begin with a dash behind --, as in: warren call --wait 10s shop.add -- -1 2. With [app] celery
+    the host needs the project's code to know the queue, unless --queue or --routing-key is given.
 
     Exit codes: 0 sent (with --wait: succeeded), 1 the task failed or took longer, 65 its result
     cannot be read, 69 the broker did not take the task.
@@ -99,23 +104,40 @@ def call(
     _check_queue(settings, queue)
     if settings.broker.kind == "embedded":
         may_write_state(settings.app.state_dir)
-    app = plain_app(settings)
+    app, problems = _sender(settings, context.params)
     options = _options(context.params)
+    positional = [_value(text) for text in arguments]
     with told(app, settings):
         with reach(app) as connection:
-            positional = [_value(text) for text in arguments]
             result = app.send_task(
                 task, positional, named, connection=connection, retry=False, **options
             )
-        if doubt := _doubt(app, settings, task, wait):
+        if problems is None:
+            app, problems = _with_tasks(app, settings, wait)
+        if doubt := _doubt(app, settings, task, problems):
             click.echo(printable(doubt), err=True)
         done, said = outcome(result, wait)
     said = {"task_id": result.id, "task": task, **said}
     show(said, as_json)
     if wait is not None and not done:
-        where = _queue(settings, task, queue, routing_key)
+        where = _queue(app, settings, context.params, (task, positional, named))
         click.echo(printable(why(app, task, where, said, wait)), err=True)
     sys.exit(ExitCode.OK if wait is None or said["state"] == "SUCCESS" else ExitCode.FAILURE)
+
+
+def _sender(settings: Settings, given: dict[str, Any]) -> tuple[Celery, Sequence[Problem] | None]:
+    """Return the app that sends the task, and the problems of the tasks if it has imported them.
+
+    Raises ConfigError when the project's app is needed and cannot be imported.
+    """
+    app = plain_app(settings)
+    if settings.app.celery is None or given["queue"] or given["routing_key"]:
+        return app, None
+    # Only the project's app knows its task_routes. Without them the task might go to another queue
+    # than delay() sends it to.
+    app, problems = _with_tasks(app, settings, given["wait"])
+    _refuse_unknown_routes(problems)
+    return app, problems
 
 
 def _options(given: dict[str, Any]) -> dict[str, Any]:
@@ -167,30 +189,52 @@ def _check_queue(settings: Settings, queue: str | None) -> None:
         raise click.BadParameter(found, param_hint="--queue")
 
 
-def _queue(settings: Settings, task: str, queue: str | None, routing_key: str | None) -> str:
-    """Return the queue that the task was sent to, by the settings.
+def _queue(app: Celery, settings: Settings, given: dict[str, Any], sent: tuple[Any, ...]) -> str:
+    """Return the queue that the task was sent to; `sent` is its name and its arguments.
 
     Returns the first queue when a routing key leads to several queues.
     """
-    by_key = queues_of(settings, routing_key) if routing_key else []
-    return next(iter(by_key), queue or settings.queue_of(task))
+    own = getattr(app.tasks.get(sent[0]), "queue", None)
+    asked = {"queue": given["queue"] or own, "routing_key": given["routing_key"]}
+    asked = {"routing_key": given["routing_key"]} if given["routing_key"] else asked
+    routed = app.amqp.router.route({key: each for key, each in asked.items() if each}, *sent)
+    if queue := routed.get("queue"):
+        return str(getattr(queue, "name", queue))
+    return next(iter(queues_of(settings, routed["routing_key"])), settings.last_queue)
 
 
-def _doubt(app: Celery, settings: Settings, task: str, wait: float | None = None) -> str:
-    """Return the note for a task that none of this host's modules has.
-
-    Returns an empty text when a module has the task, and when this host has no modules or lacks
-    their code.
-    """
+def _with_tasks(
+    app: Celery, settings: Settings, wait: float | None
+) -> tuple[Celery, Sequence[Problem]]:
+    """Import the tasks of this host; return the app that has them, and the problems found."""
     set_variables(settings)
     try:
-        # A module may print text at its import, and that text is not output of this command.
+        # Text that a module prints at its import is not part of this command's output.
         with redirect_stdout(sys.stderr), importing("call", TIMEOUT + (wait or 0.0)) as begins:
             app = make_app(settings, begins) if settings.app.celery else app
             import_tasks(app, settings, begins)
     except ConfigError as error:
-        if any(problem.option in ("modules", "celery") for problem in error.problems):
-            return ""
+        return app, error.problems
+    return app, ()
+
+
+def _refuse_unknown_routes(problems: Sequence[Problem]) -> None:
+    """Raise ConfigError when the project's app could not be imported."""
+    found = [problem for problem in problems if problem.option in _UNIMPORTED]
+    if found:
+        remedy = "or name the queue with --queue, as this host cannot read the app's task_routes"
+        raise ConfigError(
+            [replace(each, remedy=f"{each.remedy}, {remedy}".lstrip(", ")) for each in found]
+        )
+
+
+def _doubt(app: Celery, settings: Settings, task: str, problems: Sequence[Problem]) -> str:
+    """Return what to print for a task that none of this host's modules has.
+
+    Empty when this host has no modules, or does not have their code (`problems`).
+    """
+    if any(problem.option in _UNIMPORTED for problem in problems):
+        return ""
     if not (settings.app.modules or settings.app.celery) or task in app.tasks:
         return ""
     hint = values.nearest(task, [name for name in app.tasks if not name.startswith("celery.")])
@@ -226,7 +270,7 @@ def told(app: Celery, settings: Settings) -> Iterator[None]:
     """
     try:
         yield
-    except (NoRoute, Unreadable):
+    except (Misrouted, NoRoute, Unreadable):
         raise
     except Unavailable as error:
         connection = app.connection_for_write()

@@ -20,11 +20,19 @@ def queue_of(task: str, queues: Mapping[str, QueueSettings]) -> str:
 
     The exact name of a task wins over a pattern.
     """
-    by_pattern = DEFAULT_QUEUE
+    return claimed_by(task, queues) or last_queue(queues)
+
+
+def claimed_by(task: str, queues: Mapping[str, QueueSettings]) -> str | None:
+    """Return the queue whose `tasks` has the name of the task or a pattern for it.
+
+    The pattern of every task does not count.
+    """
+    by_pattern = None
     for name, queue in queues.items():
         if task in queue.tasks:
             return name
-        if matches(task, queue.tasks):
+        if matches(task, tuple(each for each in queue.tasks if each != EVERY_TASK)):
             by_pattern = name
     return by_pattern
 

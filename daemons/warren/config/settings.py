@@ -10,7 +10,7 @@ from typing import Any
 from pydantic import BaseModel, ConfigDict, Field
 
 from warren.config.option_types import Section
-from warren.config.queue_of_task import DEFAULT_QUEUE, last_queue, queue_of
+from warren.config.queue_of_task import DEFAULT_QUEUE, claimed_by, last_queue, queue_of
 from warren.config.quotas_of_task import may_wait, quotas_of
 from warren.config.schedule_options import ScheduleSettings
 from warren.config.schema import (
@@ -137,6 +137,10 @@ class Settings(BaseModel):
     def queue_of(self, task: str) -> str:
         """Return the queue that a task goes to, unless the call names another queue."""
         return queue_of(task, self.queues)
+
+    def claimed_by(self, task: str) -> str | None:
+        """Return the queue that claims the task by its name or a pattern, `*` not counted."""
+        return claimed_by(task, self.queues)
 
     def quotas_of(self, task: str) -> tuple[str, ...]:
         """Return the sorted names of all quotas that govern a task."""
