@@ -19,8 +19,8 @@ from support.servers import RABBITMQ, RabbitMQNode
 from support.wait import run_to_end
 from warren.broker.rabbitmq import broker_url
 from warren.broker.rabbitmq.broker_init import BrokerInit, Wanted
-from warren.broker.rabbitmq.init_steps import Outcome, Step
 from warren.broker.rabbitmq.rabbitmqctl import Rabbitmqctl
+from warren.broker.rabbitmq.undoable_steps import Outcome, Step
 from warren.config.url_place import place_of
 from warren.errors import CannotWrite, WarrenError
 from warren.system.users import own_name, user_named

@@ -10,7 +10,7 @@ import pytest
 
 from support.forks import child, end
 from warren.broker.rabbitmq import broker_url, init_files
-from warren.broker.rabbitmq.init_steps import Outcome, Step, Steps
+from warren.broker.rabbitmq.undoable_steps import Outcome, Step, Steps
 from warren.cli import main
 from warren.config.url_place import place_of, with_url_file
 from warren.errors import ConfigError, ExitCode, WarrenError

@@ -10,8 +10,8 @@ import click
 
 from warren.broker.rabbitmq import broker_url, rabbitmqctl
 from warren.broker.rabbitmq.broker_init import BrokerInit, Wanted
-from warren.broker.rabbitmq.init_steps import Outcome, Step
 from warren.broker.rabbitmq.node_state import GUEST
+from warren.broker.rabbitmq.undoable_steps import Outcome, Step
 from warren.cli import trust
 from warren.cli.privileges import Verb, owner_of
 from warren.config import short_host

@@ -13,9 +13,9 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from warren.broker.rabbitmq import broker_url, init_files, node_advice, node_state
-from warren.broker.rabbitmq.init_steps import Step, Steps
 from warren.broker.rabbitmq.node_state import GUEST, NodeState
 from warren.broker.rabbitmq.rabbitmqctl import Rabbitmqctl
+from warren.broker.rabbitmq.undoable_steps import Step, Steps
 from warren.config.url_place import INI_FILE, SECRETS, URLPlace, place_of
 from warren.errors import WarrenError
 from warren.system.own_address import is_own

@@ -1,4 +1,7 @@
-"""The steps of `warren broker init`: what was done, planned or undone, and how a step is undone."""
+"""Steps that can be undone: what was done, planned or undone, and how a step is undone.
+
+`warren broker init` takes its steps so.
+"""
 
 from __future__ import annotations
 
