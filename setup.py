@@ -44,7 +44,7 @@ setup(
     python_requires=">=3.11.1",
     package_dir={"": "daemons"},
     packages=find_packages("daemons"),
-    package_data={"warren": ["py.typed"]},
+    package_data={"warren": ["py.typed"], "warren.web": ["page/*"]},
     data_files=shared("etc", "systemd", "monit"),
     install_requires=[
         # Exposes Task.Strategy with prefetch accounting that survives a reconnect.
@@ -56,9 +56,11 @@ setup(
         "requests>=2.31",
         "rich>=13.7",
         "sdnotify>=0.3.2",
+        "starlette>=0.40",
         "structlog>=24.1",
         "supervisor>=4.2.5",
         "tzdata",  # time zones on hosts without a zone database
+        "uvicorn>=0.30",
     ],
     extras_require={
         "test": [
@@ -69,6 +71,7 @@ setup(
             "pytest-timeout>=2.3",
             "pytest-xdist>=3.6",
             "ruff>=0.6",
+            "schemathesis>=4.10",
             "selenium>=4.20",
             "types-requests>=2.31",
         ],

@@ -14,13 +14,15 @@ if TYPE_CHECKING:
     from warren.quotas.client import quota as quota
     from warren.tasks.progress import progress as progress
     from warren.tasks.progress import report_progress as report_progress
+    from warren.tasks.published_files import publish_file as publish_file
 
-__all__ = ["NoAllowance", "progress", "quota", "report_progress"]
+__all__ = ["NoAllowance", "progress", "publish_file", "quota", "report_progress"]
 
 #: Each public name and the module that has it.
 _NAMES = {
     "NoAllowance": "warren.quotas.client",
     "progress": "warren.tasks.progress",
+    "publish_file": "warren.tasks.published_files",
     "quota": "warren.quotas.client",
     "report_progress": "warren.tasks.progress",
 }

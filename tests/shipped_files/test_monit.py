@@ -62,10 +62,7 @@ def test_monit_reads_the_services(monit: Path) -> None:
     said = read_by_monit(monit, "-v")
     assert re.findall(r"^(?:Process|Program) Name +=\s(.*)$", said, re.MULTILINE) == [
         "warren",
-        *(
-            f"warren-{name}"
-            for name in ("worker", "beat", "quota-watchdog", "broker", "queues", "quotas", "disk")
-        ),
+        *(f"warren-{name}" for name in CHECKS if name != "supervisord"),
     ]
     assert "Poll time          = 120 seconds" in said
     assert "Start monit httpd  = True" not in said
@@ -100,7 +97,7 @@ def test_every_check_is_shown() -> None:
 def test_last_error_has_one_cause() -> None:
     """Each service waits while the suite itself is down, so that one cause makes one alert."""
     blocks = re.split(r"^check program ", SERVICES, flags=re.MULTILINE)[1:]
-    assert len(blocks) == 7
+    assert len(blocks) == 8
     assert all(
         "depends on warren\n" in block and "if status != 0 for 3 cycles then alert\n" in block
         for block in blocks
@@ -153,7 +150,7 @@ def test_a_stop_on_purpose_outlives_monit(monit: Path) -> None:
     with (monit / "monitrc").open("a", encoding="utf-8") as file:
         file.write(f'set httpd unixsocket {monit}/socket allow user:"secret"\n')
     with at_work(monit) as ask:
-        assert len(watched(ask)) == 8
+        assert len(watched(ask)) == 9
         ask("-g", "warren", "unmonitor")
         until(lambda: not watched(ask), what="Monit to look away")
     state = (monit / "state").read_bytes()
@@ -189,7 +186,7 @@ def test_a_boot_has_the_suite_watched() -> None:
     services = re.findall(
         r"^check .*\n(?:        as .*\n)?    group warren\n(.*)$", SERVICES, re.MULTILINE
     )
-    assert services == ["    onreboot laststate"] * 8
+    assert services == ["    onreboot laststate"] * 9
     unit = (ROOT / "systemd" / "warren.service").read_text(encoding="utf-8")
     assert re.search(r"^ExecStartPost=-\+.*\bmonit -g warren monitor\b", unit, re.MULTILINE)
     assert "\nBefore=warren.service\n" in (ROOT / "monit" / "drop-in.conf").read_text(

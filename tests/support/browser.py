@@ -1,4 +1,4 @@
-"""A headless Chromium on the network of a booted host, for pages that are open there alone."""
+"""A headless Chromium, on this machine or on the network of a booted host."""
 
 from __future__ import annotations
 
@@ -6,7 +6,7 @@ import ctypes
 import os
 import shutil
 from collections.abc import Iterator
-from contextlib import contextmanager
+from contextlib import AbstractContextManager, contextmanager, nullcontext
 
 from selenium import webdriver
 
@@ -18,8 +18,8 @@ _libc = ctypes.CDLL(None, use_errno=True)
 
 
 @contextmanager
-def browser(host: Host) -> Iterator[webdriver.Chrome]:
-    """A browser for which 127.0.0.1 is the host.
+def browser(host: Host | None = None) -> Iterator[webdriver.Chrome]:
+    """A browser for which 127.0.0.1 is the host; without one, this machine.
 
     It is so for all that the calling thread connects to within the block.
     """
@@ -34,9 +34,13 @@ def browser(host: Host) -> Iterator[webdriver.Chrome]:
         "--no-sandbox",
         "--disable-dev-shm-usage",
         "--window-size=1400,900",
+        "--disable-background-networking",
+        "--disable-component-update",
+        "--disable-sync",
     ):
         options.add_argument(word)
-    with _network_of(host):
+    network: AbstractContextManager[None] = _network_of(host) if host else nullcontext()
+    with network:
         driver = webdriver.Chrome(options, webdriver.ChromeService(shutil.which("chromedriver")))
         try:
             yield driver

@@ -124,7 +124,14 @@ def test_a_suite_that_is_well() -> None:
         "rabbitmq answers; "
         "default 12 messages, empty in 3 min; quota provider 40 of 60 left; disk 80 % free"
     )
-    assert {finding.check for finding in found} == set(CHECKS)
+    assert {finding.check for finding in found} == set(CHECKS) - {"web"}
+
+
+def test_a_daemon_that_is_off_by_default() -> None:
+    """It is reported where it runs, or where only its check was asked for."""
+    assert line(judge(snapshot(), ["web"])) == "OK: web is not enabled on this host"
+    programs = reading([*(status(name) for name in PROGRAMS), status("web")], "running")
+    assert "web ready" in line(judge(replace(snapshot(), programs=programs)))
 
 
 QUOTA = {"window_s": 10.0, "open": 0, "cooling": 0}

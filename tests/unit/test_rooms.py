@@ -25,9 +25,10 @@ ROOMS = [
     "app",
     "quotas",
 ]
-ROOMS += ["tasks", "supervise", "control", "worker", "beat", "watchdog", "cli", "demo", "__main__"]
+ROOMS += ["tasks", "supervise", "control", "worker", "beat", "watchdog", "web"]
+ROOMS += ["cli", "demo", "__main__"]
 #: The rooms of the daemons: none knows another.
-DAEMONS = ("supervise", "worker", "beat", "watchdog")
+DAEMONS = ("supervise", "worker", "beat", "watchdog", "web")
 #: `warren health` runs in each cycle of a monitor, and log lines are read where the settings are
 #: wrong: both know these only.
 LIGHT = {"errors", "redaction", "system", "status"}

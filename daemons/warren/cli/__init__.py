@@ -30,6 +30,7 @@ VERBS = {
     "worker": "warren.cli.daemon_verbs:worker",
     "beat": "warren.cli.daemon_verbs:beat",
     "quota-watchdog": "warren.cli.daemon_verbs:quota_watchdog",
+    "web": "warren.cli.daemon_verbs:web",
     "status": "warren.cli.status_verb:status",
     "health": "warren.cli.health_verb:health",
     "logs": "warren.cli.logs_verb:logs",

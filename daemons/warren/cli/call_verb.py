@@ -24,12 +24,13 @@ from warren.cli.import_notice import TIMEOUT, importing
 from warren.cli.parameter_types import Moment, Wait
 from warren.cli.privileges import Verb
 from warren.cli.user import may_write_state
-from warren.cli.wait_for_result import Unreadable, outcome, said_of, show, why
+from warren.cli.wait_for_result import Unreadable, outcome, show, why
 from warren.config import Settings, load, values
 from warren.config.units import Unexpected, json_value
 from warren.errors import ConfigError, ExitCode, Problem, Unavailable
 from warren.redaction.masker import redact
 from warren.system.printable import printable
+from warren.tasks.result_text import error_text
 
 #: Options of [app] whose problems say that task code could not be imported.
 _UNIMPORTED = ("modules", "celery")
@@ -286,7 +287,8 @@ def told(app: Celery, settings: Settings) -> Iterator[None]:
         ) from error
     except _BROKEN as error:
         raise Unavailable(
-            f"broker and results cannot be used with these options: {said_of(error)}; see [broker]"
+            f"broker and results cannot be used with these options: {error_text(error)}; "
+            "see [broker]"
         ) from error
     except (OSError, RuntimeError, KombuError, BackendError, *_errors_of_both(app)) as error:
-        raise Unavailable(f"broker or results do not answer: {said_of(error)}") from error
+        raise Unavailable(f"broker or results do not answer: {error_text(error)}") from error

@@ -1,4 +1,4 @@
-"""`warren worker`, `warren beat` and `warren quota-watchdog`: the verbs that run a daemon."""
+"""The verbs that run a daemon: `warren worker`, `beat`, `quota-watchdog` and `web`."""
 
 from __future__ import annotations
 
@@ -110,3 +110,28 @@ def quota_watchdog(context: click.Context, /, user: str, **how: bool) -> None:
     Background(
         settings, ("quota-watchdog",), "quota-watchdog", ["quota-watchdog"], STOP_MARGIN
     ).run(lambda: _told(start, settings), **how)
+
+
+@click.command(cls=Verb)
+@background
+@click.pass_context
+def web(context: click.Context, /, user: str, **how: bool) -> None:
+    """Run the HTTP entrance, by which programs and people send tasks and see their progress.
+
+    It runs in the foreground or, with --detach, in the background.
+
+    SIGTERM: stop. SIGHUP: read the settings again. SIGUSR1: log what it is doing.
+
+    Example: warren web
+    """
+    become(user)
+    settings = load(**context.obj, source=source())
+
+    def start(settings: Settings) -> ExitCode:
+        from warren.web import daemon
+
+        return daemon.start(settings)
+
+    Background(settings, ("web",), "web", ["web"], STOP_MARGIN).run(
+        lambda: _told(start, settings), **how
+    )

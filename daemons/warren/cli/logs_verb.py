@@ -32,7 +32,7 @@ from warren.supervise.programs.render import daemons
 from warren.system.printable import printable
 
 #: The daemons that log, each to its own file. The programs are these daemons and each worker.
-DAEMONS = ("worker", "beat", "quota-watchdog", "supervisord")
+DAEMONS = ("worker", "beat", "quota-watchdog", "web", "supervisord")
 #: Seconds between two checks of --follow for new lines.
 LOOK = 0.2
 #: What --follow shows first when no other option limits the older lines: this many lines, from

@@ -30,7 +30,7 @@ _SYSTEMD = ("start", "stop", "restart")
 #: owner.
 _HOST = ("broker init",)
 #: Verbs that run a daemon.
-_DAEMONS = ("supervise", "worker", "beat", "quota-watchdog")
+_DAEMONS = ("supervise", "worker", "beat", "quota-watchdog", "web")
 
 
 class Way(Enum):

@@ -2,8 +2,6 @@
 
 from __future__ import annotations
 
-import json
-import math
 from typing import Any
 
 import click
@@ -15,8 +13,8 @@ from celery.states import PENDING
 from warren.broker.queue_depth import depths
 from warren.broker.result_validation import UnreadableResult
 from warren.errors import ExitCode, Unavailable, WarrenError
-from warren.logs.formatter import safe_text
 from warren.system.printable import printable
+from warren.tasks.result_text import error_text, json_of
 
 
 class Unreadable(WarrenError):
@@ -40,7 +38,7 @@ def outcome(result: AsyncResult[Any], wait: float | None) -> tuple[bool, dict[st
             raise found
         return True, {
             "state": result.state,
-            "result": said_of(found) if isinstance(found, BaseException) else found,
+            "result": error_text(found) if isinstance(found, BaseException) else found,
         }
     except ResultTimeout:
         return False, {"state": _state(result), "result": None}
@@ -53,14 +51,6 @@ def _state(result: AsyncResult[Any]) -> str:
         return str(result.state)
     except UnreadableResult:
         return str(PENDING)  # the result has just arrived; the next call reports it
-
-
-def said_of(error: BaseException) -> str:
-    """Return the type of an error and its message."""
-    try:
-        return f"{type(error).__name__}: {error}"
-    except Exception:  # noqa: BLE001  str() of an error class of a task module may fail
-        return safe_text(error)
 
 
 def why(app: Celery, task: str, queue: str, said: dict[str, Any], wait: float) -> str:
@@ -94,24 +84,5 @@ def why(app: Celery, task: str, queue: str, said: dict[str, Any], wait: float) -
 def show(said: dict[str, Any], as_json: bool) -> None:
     """Print the outcome, with control characters escaped: a task may return any text."""
     click.echo(
-        _json(said) if as_json else "  ".join(printable(str(value)) for value in said.values())
+        json_of(said) if as_json else "  ".join(printable(str(value)) for value in said.values())
     )
-
-
-def _json(said: dict[str, Any]) -> str:
-    """Return one JSON object.
-
-    A value that is not JSON, such as a date or NaN, becomes its text, as in the log.
-    """
-    try:
-        return json.dumps(said, default=safe_text, allow_nan=False)
-    except ValueError:
-        return json.dumps(_finite(said), default=safe_text, allow_nan=False)
-
-
-def _finite(value: Any) -> Any:
-    if isinstance(value, dict):
-        return {name: _finite(each) for name, each in value.items()}
-    if isinstance(value, list | tuple):
-        return [_finite(each) for each in value]
-    return str(value) if isinstance(value, float) and not math.isfinite(value) else value

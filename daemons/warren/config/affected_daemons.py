@@ -36,6 +36,14 @@ def affects_watchdog(old: Settings, new: Settings) -> bool:
     )
 
 
+def affects_web(old: Settings, new: Settings) -> bool:
+    """Return whether the web daemon must start again for the new settings.
+
+    It takes up [web], but for the address, and the tokens while it runs.
+    """
+    return affects_sending(old, new) or old.log != new.log or old.web.listen != new.web.listen
+
+
 def _own_section(settings: Settings, name: str) -> object:
     """Return the worker's section without the options that only its supervision uses."""
     own = settings.workers.get(name)

@@ -18,8 +18,10 @@ from warren.config.option_types import (
     Duration,
     Flag,
     Kind,
+    Names,
     OptionalApp,
     OptionalPath,
+    Patterns,
     Percent,
     Section,
     Size,
@@ -40,8 +42,6 @@ ResultsURL = Annotated[SecretStr | None, url("redis", "rediss", "rpc", "file")]
 QueueType = Annotated[Literal["auto", "classic", "quorum"], choice("auto", "classic", "quorum")]
 Modules = Annotated[tuple[str, ...], listed("list of modules", values.modules)]
 Zone = Annotated[str, Kind("time zone", values.zone)]
-Names = Annotated[tuple[str, ...], listed("list of names", values.names)]
-Patterns = Annotated[tuple[str, ...], listed("list of task names or patterns", values.patterns)]
 
 
 class AppSettings(Section):

@@ -1,32 +1,37 @@
-"""Secret files: the files that `url_file` and `environment_file` name, and their mode."""
+"""Secret files: the files that hold what no INI file may show, and the mode that they must have."""
 
 from __future__ import annotations
 
 import os
 import stat
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass
 from pathlib import Path
 
-from warren.config import environment_variables
+from warren.config import environment_variables, web_tokens
 from warren.config.access_remedies import who_may
 from warren.config.option_types import kind
-from warren.config.schema import BrokerSettings, ResultsSettings
 from warren.config.settings import Settings
 from warren.config.units import Unexpected
 from warren.errors import Problem
 from warren.system.users import mode_text
 
 _LONGEST_SECRET = 65536  # bytes
-_MAKE_SECRET = {
-    "broker": "make the file with the URL (chmod 600), or remove the line for the embedded broker",
-    "results": (
-        "make the file with the URL (chmod 600), or remove the line to keep results with the broker"
-    ),
-}
 
 
-#: What to do about a missing environment_file.
-_MAKE_FILE = "make the file with lines NAME=value (chmod 600), or remove the line"
+@dataclass(frozen=True)
+class SecretFile:
+    """An option that names a file of secrets.
+
+    read: the text of a file, or Unexpected. take: the settings with what the text says, or
+    Unexpected. missing: what to do when there is no file.
+    """
+
+    section: str
+    option: str
+    read: Callable[[Path], str]
+    take: Callable[[Settings, str], Settings]
+    missing: str
 
 
 def with_secrets(
@@ -36,50 +41,53 @@ def with_secrets(
     problems.
 
     A file is a problem if it is missing, if other users may read it, or if it holds something other
-    than a URL or variables.
+    than its option asks for.
 
     known: texts of files that are not read again.
     """
     problems: list[Problem] = []
     secrets: dict[Path, str] = {}
-    for section in ("broker", "results"):
-        part: BrokerSettings | ResultsSettings = getattr(settings, section)
-        if part.url_file is None:
+    for each in _FILES:
+        path: Path | None = getattr(getattr(settings, each.section), each.option)
+        if path is None:
             continue
-        origin = settings.origin(section, "url_file")
-        if part.url is not None:
-            other = f"url as well, at {settings.origin(section, 'url')}"
-            problems.append(
-                Problem(origin, section, "url_file", "one of url and url_file", other, "remove one")
-            )
+        if problem := _written_twice(settings, each):
+            problems.append(problem)
             continue
         try:
-            text = known.get(part.url_file) or read_secret(part.url_file)
-            url = kind(type(part).model_fields["url"]).read(text)
+            text = known[path] if path in known else each.read(path)
+            settings = each.take(settings, text)
         except Unexpected as error:
-            where = f"{error.found} at {part.url_file}"
-            remedy = who_may(part.url_file, secret=True) or (
-                "" if os.path.lexists(part.url_file) else _MAKE_SECRET[section]
-            )
-            problems.append(Problem(origin, section, "url_file", error.expected, where, remedy))
-        else:
-            secrets[part.url_file] = text
-            settings = settings.model_copy(update={section: part.model_copy(update={"url": url})})
-    path = settings.app.environment_file
-    if path is not None:
-        try:
-            text = known[path] if path in known else read_private(path)
-            settings = _with_variables(settings, text)
-        except Unexpected as error:
-            origin = settings.origin("app", "environment_file")
-            remedy = who_may(path, secret=True) or ("" if os.path.lexists(path) else _MAKE_FILE)
+            remedy = who_may(path, secret=True) or ("" if os.path.lexists(path) else each.missing)
+            origin = settings.origin(each.section, each.option)
             found = f"{error.found} at {path}"
             problems.append(
-                Problem(origin, "app", "environment_file", error.expected, found, remedy)
+                Problem(origin, each.section, each.option, error.expected, found, remedy)
             )
         else:
             secrets[path] = text
     return settings, secrets, problems
+
+
+def _written_twice(settings: Settings, file: SecretFile) -> Problem | None:
+    """Return the problem of a section that has a URL beside the file of the URL."""
+    if file.option != "url_file" or getattr(settings, file.section).url is None:
+        return None
+    other = f"url as well, at {settings.origin(file.section, 'url')}"
+    origin = settings.origin(file.section, "url_file")
+    expected = "one of url and url_file"
+    return Problem(origin, file.section, "url_file", expected, other, "remove one")
+
+
+def _with_url(section: str) -> Callable[[Settings, str], Settings]:
+    """Return what puts the text of a url_file into the section."""
+
+    def take(settings: Settings, text: str) -> Settings:
+        part = getattr(settings, section)
+        url = kind(type(part).model_fields["url"]).read(text)
+        return settings.model_copy(update={section: part.model_copy(update={"url": url})})
+
+    return take
 
 
 def _with_variables(settings: Settings, text: str) -> Settings:
@@ -88,6 +96,10 @@ def _with_variables(settings: Settings, text: str) -> Settings:
     if both := found.keys() & settings.app.environment.keys():
         raise Unexpected("no name of [app] environment", ", ".join(sorted(both)))
     return settings.model_copy(update={"secret_environment": found})
+
+
+def _with_tokens(settings: Settings, text: str) -> Settings:
+    return settings.model_copy(update={"web_tokens": web_tokens.tokens(text)})
 
 
 def read_secret(path: Path) -> str:
@@ -126,3 +138,36 @@ def read_private(path: Path) -> str:
         raise Unexpected(expected, error.strerror or str(error)) from None
     except UnicodeDecodeError:
         raise Unexpected("UTF-8 text", "other bytes") from None
+
+
+_FILES = (
+    SecretFile(
+        "broker",
+        "url_file",
+        read_secret,
+        _with_url("broker"),
+        "make the file with the URL (chmod 600), or remove the line for the embedded broker",
+    ),
+    SecretFile(
+        "results",
+        "url_file",
+        read_secret,
+        _with_url("results"),
+        "make the file with the URL (chmod 600), or remove the line to keep results with the "
+        "broker",
+    ),
+    SecretFile(
+        "app",
+        "environment_file",
+        read_private,
+        _with_variables,
+        "make the file with lines NAME=value (chmod 600), or remove the line",
+    ),
+    SecretFile(
+        "web",
+        "token_file",
+        read_private,
+        _with_tokens,
+        "make the file with lines NAME TOKEN (chmod 600)",
+    ),
+)

@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Iterator
 from itertools import combinations
 
+from warren.config import web_checks
 from warren.config.patterns import covers, is_pattern, matches, overlap
 from warren.config.queue_of_task import DEFAULT_QUEUE
 from warren.config.settings import Settings
@@ -25,6 +26,7 @@ def check(settings: Settings, broken: frozenset[str] = frozenset()) -> Iterator[
     }
     yield from _workers(settings, declared)
     yield from _schedules(settings, declared)
+    yield from web_checks.check(settings, declared)
     yield from _costs(settings)
     yield from _results(settings)
     yield from _levels(settings)

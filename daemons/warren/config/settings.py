@@ -27,6 +27,7 @@ from warren.config.schema import (
     WorkerSettings,
 )
 from warren.config.snapshot import Accepted
+from warren.config.web_options import WebSettings
 from warren.errors import ConfigError, Origin, Problem
 
 
@@ -56,6 +57,7 @@ KINDS = (
     SectionKind("beat", "beat", BeatSettings),
     SectionKind("schedule", "schedules", ScheduleSettings, named=True),
     SectionKind("quota-watchdog", "watchdog", WatchdogSettings),
+    SectionKind("web", "web", WebSettings),
     SectionKind("supervise", "supervise", SuperviseSettings),
     SectionKind("health", "health", HealthSettings),
 )
@@ -81,11 +83,14 @@ class Settings(BaseModel):
     beat: BeatSettings = BeatSettings()
     schedules: dict[str, ScheduleSettings] = {}
     watchdog: WatchdogSettings = WatchdogSettings()
+    web: WebSettings = WebSettings()
     supervise: SuperviseSettings = SuperviseSettings()
     health: HealthSettings = HealthSettings()
     celery: dict[str, Any] = Field({}, repr=False)  # may hold passwords
     #: The variables of [app] environment_file.
     secret_environment: dict[str, str] = Field({}, repr=False)
+    #: The token of each client of `warren web`, from [web] token_file.
+    web_tokens: dict[str, str] = Field({}, repr=False)
     origins: Mapping[tuple[str, str], Origin] = Field({}, repr=False)
     # The text from which the settings were made, with its secrets.
     accepted: Accepted = Field(Accepted(), repr=False, exclude=True)

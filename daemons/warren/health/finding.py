@@ -27,7 +27,10 @@ class Finding:
 
 
 #: The checks. Where one part's failure causes that of another part, the cause comes first.
-CHECKS = ("supervisord", "worker", "beat", "quota-watchdog", "broker", "queues", "quotas", "disk")
+CHECKS = (
+    *("supervisord", "worker", "beat", "quota-watchdog", "web"),
+    *("broker", "queues", "quotas", "disk"),
+)
 
 
 def span(seconds: float) -> str:

@@ -8,12 +8,14 @@ from warren.health.broker_findings import broker
 from warren.health.disk_space import disk
 from warren.health.finding import CHECKS, Finding, Level
 from warren.health.observation import Snapshot
-from warren.health.program_findings import programs, supervisord
+from warren.health.program_findings import listed, programs, supervisord
 from warren.system.printable import one_line
 
 #: The most bytes of a line: Monit shows no more of a program's output.
 LONGEST = 512
-_DAEMONS = ("worker", "beat", "quota-watchdog")
+_DAEMONS = ("worker", "beat", "quota-watchdog", "web")
+#: Daemons that are off by default: where one is off, only its own check says so.
+_OPTIONAL = ("web",)
 
 
 def judge(snapshot: Snapshot, checks: Iterable[str] = CHECKS) -> list[Finding]:
@@ -22,7 +24,10 @@ def judge(snapshot: Snapshot, checks: Iterable[str] = CHECKS) -> list[Finding]:
     Findings with the same text are returned once.
     """
     found: dict[str, Finding] = {}
-    for check in checks:
+    asked = tuple(checks)
+    for check in asked:
+        if check in _OPTIONAL and len(asked) > 1 and not listed(snapshot, check):
+            continue
         for finding in _check(snapshot, check):
             # When the suite is not running, nearly all checks find the same text.
             found.setdefault(finding.text, finding)

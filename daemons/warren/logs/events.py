@@ -196,6 +196,13 @@ class Event(StrEnum):
         "worker keeps the message and tries again within 5 s"
     )
 
+    # web
+    WEB_SENT = means("a client (`client`) has sent a task by HTTP")
+    WEB_FAILED = means(
+        "a request could not be served (`reason`): the broker, the results or a file did not answer"
+    )
+    WEB_REFUSED = means("`requests` came by HTTP without a valid token")
+
     # quotas
     QUOTA_EXHAUSTED = means("a queue is paused until its quota has a free slot")
     QUOTA_LEVEL = means(

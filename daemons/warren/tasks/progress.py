@@ -53,7 +53,7 @@ def report_progress(done: int, total: int, note: str = "") -> bool:
     """
     if not 0 <= done <= total:
         raise ValueError(f"progress: expected 0 <= done <= total, found done {done} of {total}")
-    task = _running_task()
+    task = running_task()
     if task is None:
         return False
     now = time.monotonic()
@@ -65,7 +65,7 @@ def report_progress(done: int, total: int, note: str = "") -> bool:
 
 
 def _reported(steps: Iterable[Step], total: int | None, note: str) -> Iterator[Step]:
-    task = _running_task()
+    task = running_task()
     if task is None:
         yield from steps
         return
@@ -78,7 +78,7 @@ def _reported(steps: Iterable[Step], total: int | None, note: str) -> Iterator[S
     _store(task, done, done, note)
 
 
-def _running_task() -> Any:
+def running_task() -> Any:
     """Return the task that this thread runs.
 
     Returns None outside a task, and when a task is called as a plain function.

@@ -7,6 +7,7 @@ limits hold, and only the slots of dead processes stay unused.
 from __future__ import annotations
 
 import threading
+import time
 from dataclasses import asdict
 
 from warren.broker.embedded.recovery import restore_dead
@@ -21,9 +22,13 @@ from warren.quotas.ledger_file import LedgerDamaged
 from warren.quotas.ledgers import Ledgers
 from warren.quotas.slot_counts import Counts
 from warren.runtime.daemon import Daemon
+from warren.tasks.published_files import remove_old
 from warren.watchdog.broker_status import BrokerStatus
 from warren.watchdog.jobs import QUOTAS, TICK, Jobs, table
 from warren.watchdog.quota_levels import crossed, level
+
+#: Seconds at most that one removal of old files takes: a longer job would end the heartbeat.
+_REMOVAL = 0.5
 
 
 class Watchdog:
@@ -42,7 +47,13 @@ class Watchdog:
         # Two threads write heartbeats: the main loop, and the look at a ledger that has to wait.
         self._writing = threading.Lock()
         self.jobs = Jobs(
-            table(lambda: self.settings, self._look, self._restore_messages, self._publish),
+            table(
+                lambda: self.settings,
+                self._look,
+                self._restore_messages,
+                self._publish,
+                self._remove_files,
+            ),
             self.daemon.wake,
         )
 
@@ -166,6 +177,11 @@ class Watchdog:
         self.levels[name] = now
         if crossed(before, now):
             logger().info(Event.QUOTA_LEVEL, quota=name, percent=now, **asdict(counts))
+
+    def _remove_files(self) -> None:
+        """Remove published files whose time is over: nobody else would."""
+        before = time.time() - self.settings.web.file_lifetime
+        remove_old(self.settings.app.state_dir, before, _REMOVAL)
 
     def _restore_messages(self) -> None:
         """Restore the messages of dead workers.

@@ -26,6 +26,8 @@ TICK = 1.0
 QUOTAS = "quotas"
 #: Seconds that a run may take. After them the watchdog gives no sign of life until the run ends.
 _GRACE = 1.0
+#: Seconds between two removals of old published files.
+_CLEANING = 60.0
 #: Seconds that the end of the watchdog waits for unfinished runs. A run that is cut off then is
 #: like a run of a killed process: ledgers and messages survive it.
 _LAST_RUNS = 5.0
@@ -49,6 +51,7 @@ def table(
     look_at_quotas: Callable[[], None],
     restore_messages: Callable[[], None],
     publish: Callable[[], None],
+    remove_files: Callable[[], None],
 ) -> tuple[Job, ...]:
     """Return all jobs of the watchdog. `settings` returns the settings in force at that moment."""
 
@@ -59,6 +62,7 @@ def table(
         Job(QUOTAS, interval, look_at_quotas),
         Job("messages", interval, restore_messages),
         Job("status", lambda: min(TICK, interval()), publish),
+        Job("published files", lambda: _CLEANING, remove_files),
     )
 
 

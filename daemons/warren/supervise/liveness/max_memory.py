@@ -16,6 +16,9 @@ def memory_ceiling(program: str, age: float, settings: Settings) -> int:
     if program.startswith("worker-"):
         worker = settings.workers.get(program.removeprefix("worker-"))
         return worker.max_memory if worker else 0
-    return {"beat": settings.beat.max_memory, "quota-watchdog": settings.watchdog.max_memory}.get(
-        program, 0
-    )
+    ceilings = {
+        "beat": settings.beat.max_memory,
+        "quota-watchdog": settings.watchdog.max_memory,
+        "web": settings.web.max_memory,
+    }
+    return ceilings.get(program, 0)

@@ -53,7 +53,7 @@ START_SECONDS = 2
 
 # The priorities: programs start in this order and stop in the opposite one. So nothing new is sent
 # to workers that are stopping, and the quota-watchdog runs as long as any process may hold a slot.
-_WATCHDOG, _WORKER, _BEAT = 100, 200, 300
+_WATCHDOG, _WORKER, _BEAT, _WEB = 100, 200, 300, 400
 
 
 @dataclass(frozen=True)
@@ -84,6 +84,8 @@ def daemons(settings: Settings) -> list[Daemon]:
             found.append(Daemon(f"worker-{name}", ("worker", name), _WORKER, wait))
     if settings.beat.enabled:
         found.append(Daemon("beat", ("beat",), _BEAT, STOP_MARGIN))
+    if settings.web.enabled:
+        found.append(Daemon("web", ("web",), _WEB, STOP_MARGIN))
     return found
 
 
