@@ -107,6 +107,7 @@ ENTRY = 'app.conf.beat_schedule = {"it": dict({"task": "{name}.celery.add", "sch
 @pytest.mark.parametrize(
     ("more", "said"),
     [
+        ("task=[]", "beat_schedule['it'] task: expected the name of a task, found an object of "),
         ("task=None", "beat_schedule['it'] task: expected the name of a task, found an object of "),
         (
             "task='{name}.celery.ad'",
@@ -164,6 +165,13 @@ def test_another_time_zone(problems: Told) -> None:
     (problem,) = problems(GOOD, f"timezone = Asia/Tokyo\n{QUEUES}")
     assert (problem.option, problem.found) == ("timezone", "Asia/Tokyo")
     assert "'nightly' is a crontab" in problem.expected
+
+
+def test_the_time_zone_of_the_host(problems: Told) -> None:
+    """An app without UTC and without a zone has no zone that an INI file could name."""
+    text = GOOD.replace('timezone = "UTC"', "enable_utc = False").replace("{name}.settings", "")
+    (problem,) = problems(f"{text}\napp.conf.timezone = None\n", QUEUES)
+    assert "set the app's timezone to UTC, or to another zone" in problem.remedy
 
 
 def test_intervals_in_another_time_zone(project: Callable[..., Settings]) -> None:

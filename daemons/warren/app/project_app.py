@@ -28,6 +28,8 @@ _KEPT = ("imports", "include", "beat_schedule")
 _USED = ("task_routes",)
 #: The attribute of an app for the settings that the app had before Warren's settings came.
 _OWN = "set_by_the_project"
+#: The time zone of an app that has none and no UTC: that of the host.
+LOCAL = "localtime"
 #: Arguments of `Celery(...)` that set a setting with another name.
 _ARGUMENTS = {"broker_url": "broker", "result_backend": "backend"}
 
@@ -127,7 +129,7 @@ def own_setting(app: Celery, name: str) -> Any:
 def time_zone(app: Celery) -> str:
     """Return the time zone that the project's app has set itself, for its crontabs."""
     own = getattr(app, _OWN, {})
-    return str(own.get("timezone") or ("UTC" if own.get("enable_utc", True) else "localtime"))
+    return str(own.get("timezone") or ("UTC" if own.get("enable_utc", True) else LOCAL))
 
 
 def _set_by_the_project(app: Celery) -> dict[str, Any]:

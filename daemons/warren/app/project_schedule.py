@@ -2,16 +2,15 @@
 
 from __future__ import annotations
 
-import re
-from collections.abc import Collection, Iterator, Mapping
+from collections.abc import Callable, Collection, Iterator, Mapping
 from typing import Any
 
 from celery import Celery
 from celery.schedules import crontab
 
 from warren.app.beat_entries import as_section
-from warren.app.project_app import time_zone
-from warren.app.project_source import place_of
+from warren.app.project_app import LOCAL, time_zone
+from warren.app.project_source import place_of, quoted
 from warren.config import ScheduleSettings, Settings
 from warren.config.units import Unexpected, shown
 from warren.config.values import entry_name, nearest
@@ -34,10 +33,11 @@ def with_project_schedule(settings: Settings, app: Celery) -> tuple[Settings, li
     problems = list(_in_vain(settings, list(map(str, found))))
     entries: dict[str, ScheduleSettings] = {}
     places: dict[str, Origin] = {}
+    written = _written(app, found)
     for name, entry in found.items():
         if name in settings.schedules:
             continue
-        places[str(name)] = place = _place(app, str(name), entry)
+        places[str(name)] = place = written(str(name))
         section, wrong = _section(str(name), entry)
         if section is not None:
             entries[str(name)] = section
@@ -98,6 +98,8 @@ def _zones(
     option = "timezone" if settings.origin("app", "timezone").file else "celery"
     expected = f"{zone}, the time zone of the app, in which {shown(lines[0])} is a crontab"
     remedy = f"set [app] timezone = {zone}, or the app's timezone to {ours}"
+    if zone == LOCAL:
+        remedy = f"set the app's timezone to {ours}, or to another zone that [app] timezone has too"
     origin = settings.origin("app", option)
     yield Problem(origin, "app", "timezone", expected, ours, remedy)
 
@@ -111,9 +113,12 @@ def _plain(zone: str) -> str:
     return zone.casefold().removeprefix("etc/")
 
 
-def _place(app: Celery, name: str, entry: Any) -> Origin:
-    """Return where the name of the entry is written; else where the schedule is."""
-    task = entry.get("task") if isinstance(entry, Mapping) else getattr(entry, "task", "")
-    module = getattr(app.tasks.get(task), "__module__", "") if isinstance(task, str) else ""
-    patterns = [rf"""["']{re.escape(name)}["']""", r"beat_schedule", r"add_periodic_task"]
-    return place_of(app, patterns, [module])
+def _written(app: Celery, found: Mapping[Any, Any]) -> Callable[[str], Origin]:
+    """Return a function that finds where the name of an entry is written, else the schedule."""
+    tasks = [entry.get("task") for entry in found.values() if isinstance(entry, Mapping)]
+    modules = {
+        app.tasks[each].__module__ for each in tasks if isinstance(each, str) and each in app.tasks
+    }
+    names = quoted(app, sorted(modules))
+    schedule = place_of(app, [r"beat_schedule", r"add_periodic_task"], sorted(modules))
+    return lambda name: names.get(name, schedule)

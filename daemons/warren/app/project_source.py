@@ -17,22 +17,41 @@ from warren.errors import Origin
 MODULE = "module_of_the_project"
 
 
+#: A text in quotes.
+_QUOTED = re.compile(r"""(["'])(.+?)\1""")
+
+
+def quoted(app: Celery, modules: Iterable[str] = ()) -> dict[str, Origin]:
+    """Return each text in quotes with the first line that has it, in the files of `place_of`."""
+    found: dict[str, Origin] = {}
+    for file in _files(app, modules):
+        for number, line in enumerate(_lines(file), 1):
+            for match in _QUOTED.finditer(line.partition("#")[0]):
+                found.setdefault(match[2], Origin(Path(file), number))
+    return found
+
+
 def place_of(app: Celery, patterns: Iterable[str], modules: Iterable[str] = ()) -> Origin:
     """Return the first line that matches a pattern, a comment not counted.
 
     Each pattern is searched in all files before the next one: in the modules of the app and of its
     settings, then in `modules`. Without such a line the origin is the file of the app.
     """
-    files = [file for module in _sources(app) if (file := getattr(module, "__file__", None))]
-    others = [getattr(sys.modules.get(each), "__file__", None) for each in modules]
-    texts = {file: _lines(file) for file in [*files, *others] if file}
+    texts = {file: _lines(file) for file in _files(app, modules)}
     for pattern in patterns:
         found = re.compile(pattern, re.IGNORECASE)
         for file, lines in texts.items():
             for number, line in enumerate(lines, 1):
                 if found.search(line.partition("#")[0]):
                     return Origin(Path(file), number)
-    return Origin(Path(files[-1] if files else app.main or "the app"))
+    own = _files(app)
+    return Origin(Path(own[-1] if own else app.main or "the app"))
+
+
+def _files(app: Celery, modules: Iterable[str] = ()) -> list[str]:
+    found = [*_sources(app), *(sys.modules.get(each) for each in modules)]
+    files = (getattr(module, "__file__", None) for module in found)
+    return list(dict.fromkeys(file for file in files if file))
 
 
 def _lines(file: str) -> list[str]:
