@@ -3,10 +3,10 @@
 `overlap` and `covers` compare all names that tasks could have, not only the registered ones,
 because their callers have no list of tasks:
 
-- `section_checks` runs at each load of the settings. supervise, beat, the watchdog and most verbs
-  load them and import no task module. `warren check` does import them, but must refuse exactly what
-  a daemon would refuse. And a queue that two sections claim would be wrong with the next release of
-  the task code, without any edit of the settings.
+- `section_checks` and `quota_queue_checks` run at each load of the settings. supervise, beat, the
+  watchdog and most verbs load them and import no task module. `warren check` does import them, but
+  must refuse exactly what a daemon would refuse. And a queue that two sections claim would be wrong
+  with the next release of the task code, without any edit of the settings.
 - `quotas_of_task.may_wait` says whether a queue may pause for a quota. The queue may hold messages
   of tasks that this worker does not know, from an older or a newer release: these must not wait.
 - `watchdog/unconsumed_queues.py` runs in a daemon without task modules.
