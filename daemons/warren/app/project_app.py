@@ -17,7 +17,7 @@ from warren.app.project_source import MODULE, place_of
 from warren.broker.rabbitmq.short_countdown import DueSoon
 from warren.config import Settings, check_modules
 from warren.config.advice import MADE_BY
-from warren.config.celery_settings import FIXED, REFUSED
+from warren.config.refused_celery_settings import FIXED, REFUSED
 from warren.config.task_checks import failure
 from warren.errors import ConfigError, Origin, Problem
 
