@@ -25,10 +25,11 @@ from warren.config import Settings, load
 from warren.control.supervisord_client import Program
 from warren.status import broker_report, heartbeat, suite_report
 from warren.status.condition import Condition
-from warren.status.heartbeat import STALE, HeartbeatWriter
+from warren.status.heartbeat import HeartbeatWriter
 from warren.status.programs_file import read
 from warren.supervise.daemon_process import DaemonProcess
 from warren.supervise.liveness.observe import LONGEST_STEP, Observation, look
+from warren.supervise.liveness.stale_heartbeat import STALE
 from warren.supervise.status.program_status import status_of
 from warren.supervise.status.reporter import StatusReporter, View
 from warren.supervise.status.sd_notify import Notifier

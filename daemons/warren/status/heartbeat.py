@@ -18,8 +18,6 @@ from warren.status.validation import NUMBER, Shape
 from warren.system.process import Process, current_process
 from warren.system.regular_file import TooLarge, clear_path
 
-#: Seconds. An older heartbeat does not count any more.
-STALE = 10.0
 #: The details that daemons add for people and for supervise. Each of them may be absent, and there
 #: may be details that are not in this list.
 DETAILS: Shape = {

@@ -7,8 +7,8 @@ from __future__ import annotations
 
 from warren.config import Settings
 from warren.status.condition import Condition
-from warren.status.heartbeat import STALE
 from warren.supervise.liveness.observe import Observation
+from warren.supervise.liveness.stale_heartbeat import is_stale
 
 
 def condition_of(
@@ -55,6 +55,6 @@ def by_heartbeat(observation: Observation | None, settings: Settings) -> Conditi
         return Condition.UNREADABLE
     if observation is None or observation.heartbeat is None:
         return Condition.NO_HEARTBEAT
-    if observation.silence >= min(STALE, settings.supervise.heartbeat_timeout):
+    if is_stale(observation, settings):
         return Condition.SILENT
     return Condition.of_heartbeat(observation.state)
