@@ -11,7 +11,8 @@ from celery import Celery
 
 from warren.app.project_schedule import with_project_schedule
 from warren.beat.last_ticks import KnownTicks
-from warren.beat.pending_ticks import PendingAct, begun_behind
+from warren.beat.leader_handover import ticks_to_continue_with
+from warren.beat.pending_ticks import PendingAct
 from warren.beat.tick_log import tell_clock
 from warren.beat.ticks import GRACE, due, last_tick, next_tick, pause, same_rule, task_id, trusted
 from warren.config import ScheduleSettings, Settings
@@ -90,26 +91,13 @@ class Schedule:
                 self.unkept = True
 
     def begin(self, recalled: KnownTicks) -> None:
-        """Continue where the last leader was.
-
-        An entry that no leader has seen begins with its next tick: it has missed no tick.
-        """
-        now = time.time()
-        both = (recalled, self.known)
-        for name, entry in self.entries.items():
-            # The ticks that this beat has sent itself count too: on a full disk the next leader's
-            # store may not have them. The newer round counts first: a tick of an older round may
-            # come from a clock that was ahead.
-            known = [
-                (each.rounds.get(name, 0), each.last[name]) for each in both if name in each.last
-            ]
-            last = recalled.last.get(name)
-            count, tick = max(known) if known else (0, last_tick(entry, now, self._zone))
+        """Continue, as a new leader, where the last leader was (leader_handover.py)."""
+        found = ticks_to_continue_with(self.entries, recalled, self.known, time.time(), self._zone)
+        for name, tick in found.last.items():
+            self.unkept |= recalled.last.get(name) != tick
             self._set(name, tick)
-            self.unkept |= last != tick
-            if count:
-                self._rounds[name] = count
-        self.begun = begun_behind(self.ticks, recalled.begun, self.begun)
+        self._rounds.update(found.rounds)
+        self.begun = dict(found.begun)
 
     def pause(self, longest: float) -> float:
         """Return the seconds until the next tick that was not handled, `longest` at most.
