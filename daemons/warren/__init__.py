@@ -1,7 +1,7 @@
 """Warren: a Celery processing queue in production on plain Linux hosts.
 
-What authors of tasks import. Each name is loaded at its first use, so that `warren health` loads
-none of them.
+This module has the names that authors of tasks import. Each name is loaded at its first use, so
+that `warren health` loads none of them.
 """
 
 from __future__ import annotations
@@ -29,12 +29,12 @@ _NAMES = {
 
 
 def __getattr__(name: str) -> Any:
-    """Return a public name (PEP 562). Raises AttributeError for any other."""
+    """Return a public name (PEP 562). Raises AttributeError for any other name."""
     if name not in _NAMES:
         raise AttributeError(f"module {__name__!r} has no attribute {name!r}")
     return globals().setdefault(name, getattr(import_module(_NAMES[name]), name))
 
 
 def __dir__() -> list[str]:
-    """Return all names, those too that nobody has used yet."""
+    """Return all names, also names that no code has used yet."""
     return sorted({*globals(), *__all__})

@@ -12,7 +12,7 @@ from pathlib import Path
 
 
 class ExitCode(IntEnum):
-    """The exit codes of every `warren` command; from 64 on they are those of sysexits.h."""
+    """The exit codes of every `warren` command. The codes from 64 on are those of sysexits.h."""
 
     meaning: str
 
@@ -36,9 +36,9 @@ class ExitCode(IntEnum):
 
 #: The meaning of each code, by its number.
 MEANINGS = {int(code): code.meaning for code in ExitCode}
-#: The codes after which a supervisor does not start the daemon again, because it would end in the
-#: same way. 0 is not among them: a daemon that ended gracefully, but not because its supervisor
-#: told it to (a signal sent by hand), is still wanted.
+#: The codes after which a supervisor does not start the daemon again, because the daemon would end
+#: in the same way. 0 is not among them: a daemon that ended gracefully without its supervisor's
+#: request (a signal sent by hand) is still wanted.
 FINAL = (ExitCode.USAGE, ExitCode.RUNNING, ExitCode.CONFIG)
 
 #: The environment variable by which supervisord tells a daemon that its last process ended
@@ -47,7 +47,10 @@ UNASKED = "WARREN_UNASKED"
 
 
 class WarrenError(Exception):
-    """A failure that Warren foresees: the message is for the operator, the code for supervisors."""
+    """A failure that Warren foresees.
+
+    The message is for the operator, and the exit code for supervisors.
+    """
 
     exit_code = ExitCode.FAILURE
 

@@ -29,11 +29,11 @@ class _Program(NamedTuple):
 
     names: str
     flags: str
-    #: Whether the password may follow the flag without a blank, and whether it may be the next
-    #: word.
+    #: Whether the password may follow the flag without a blank; and whether the password may be the
+    #: next word.
     attached: bool = True
     separate: bool = True
-    #: The separator between a user's name and the password; without it there is no password.
+    #: The separator between a user's name and the password. A text without it has no password.
     behind: str = ""
 
 
@@ -138,7 +138,9 @@ def _passwords(text: str, kind: int, at: int, end: int) -> list[tuple[int, int]]
 
 
 def _password(text: str, program: _Program, flag: int, at: int) -> tuple[int, int] | None:
-    """Return the span of the password of the flag at text[flag:at]; None where it has none."""
+    """Return the span of the password of the flag at text[flag:at]; None when the flag has no
+    password.
+    """
     gap = _GAP_BEHIND.match(text, at)
     if gap:
         if not program.separate or text[gap.end() : gap.end() + 1] in _NO_VALUE:

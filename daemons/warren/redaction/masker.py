@@ -99,7 +99,10 @@ _SHORT = 64
 
 
 def redact(text: str) -> str:
-    """Return the text with every secret in it replaced by a mask; other texts return unchanged."""
+    """Return the text with every secret in it replaced by a mask.
+
+    A text without a secret is returned unchanged.
+    """
     return _redact_short(text) if len(text) <= _SHORT else _redact(text)
 
 
@@ -132,9 +135,9 @@ def suspicious(text: str) -> bool:
 
 
 def redact_texts(value: Any) -> Any:
-    """Return a JSON-like value with redacted texts; numbers and names stay.
+    """Return a JSON-like value with redacted texts.
 
-    So its shape stays for readers.
+    Numbers and names stay, so the value keeps its shape for readers.
     """
     if isinstance(value, dict):
         return {key: redact_texts(each) for key, each in value.items()}

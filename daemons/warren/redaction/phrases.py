@@ -1,8 +1,8 @@
 """Secrets in a sentence or in a line of a protocol, without an assignment sign. Pure.
 
-Examples: `the password is ...`, `AUTH ...`. Most sentences about a secret hold none: `the password
-is wrong`. So the text that follows is masked when it is quoted, or when it looks like no word: it
-has a digit or a sign in it, or a capital after a small letter.
+Examples: `the password is ...`, `AUTH ...`. Most sentences about a secret hold no secret: `the
+password is wrong`. So the text that follows is masked only when it is quoted, or does not look like
+a word: when it has a digit or a sign in it, or a capital after a small letter.
 """
 
 from __future__ import annotations

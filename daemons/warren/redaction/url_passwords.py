@@ -38,7 +38,10 @@ _PATH = re.compile(r"[/?#\s\"'`<>;,)\]}]")
 
 
 def redact_urls(text: str) -> str:
-    """Return the text without the user information of its URLs; a name that is no secret stays."""
+    """Return the text without the user information of its URLs.
+
+    A user's name that is not a secret stays.
+    """
     if "%2f%2f" in text or "%2F%2F" in text:
         text = _ENCODED.sub(rf"\1{MASK}%40", text)
     starts = [(found.start(), found.end()) for found in _SLASHES.finditer(text)]
@@ -113,9 +116,9 @@ def _user_information(text: str, scheme: str, start: int, last: int, reach: int)
 
 
 def _without_host(text: str, scheme: str, start: int, reach: int) -> tuple[int, str]:
-    """Return the same for a broker's URL without a host, which has no '@'.
+    """Return the end and the replacement of the user information of a broker's URL without a host.
 
-    Text after the colon that is no port is a password.
+    Such a URL has no '@'. Text after the colon that is not a port is a password.
     """
     if not _BROKER.fullmatch(scheme) or text.startswith("[", start):
         return start, ""

@@ -1,6 +1,6 @@
-"""The atomic write: a reader finds the old text or the new text, never a part.
+"""The atomic write: a reader finds the old text or the new text, never a part of it.
 
-That also holds when the writer is killed or the disk is full.
+This also holds when the writer is killed or the disk is full.
 """
 
 from __future__ import annotations
@@ -17,11 +17,14 @@ _TRIES = 10
 
 
 def replace_file(path: Path, text: str, *, mode: int = 0o666, durable: bool = False) -> None:
-    """Make the file at `path` hold this text, whatever is there, or at `path`.new.
+    """Replace whatever is at `path` by a file with this text.
 
-    The file has one writer. The umask applies to `mode`. With `durable` the text and its name are
-    on disk when the function returns. Raises OSError: then the old file is still there or, if only
-    the sync of the directory failed, the new one.
+    The text is first written to `path`.new, and whatever is there is removed. The file has one
+    writer.
+
+    mode: the umask applies to it. durable: whether the text and its name are on disk when the
+    function returns. Raises OSError: then the old file is still there; if only the sync of the
+    directory failed, the new file is there.
     """
     fresh = path.with_name(f"{path.name}.new")
     remove_any(fresh)  # left by a write that was cut off, or put there by another process
@@ -38,7 +41,7 @@ def replace_file(path: Path, text: str, *, mode: int = 0o666, durable: bool = Fa
             sync_directory(path.parent)
     except OSError:
         with suppress(OSError):
-            fresh.unlink()  # others may need the disk space of the partial text
+            fresh.unlink()  # frees the disk space of the partial text for other processes
         raise
 
 

@@ -1,8 +1,8 @@
 """The descendants of a process: found by the kernel's lists, and ended by a handle.
 
-No process is signalled by its number alone: another process may have the number by then.
-pidfd_open(2) gives a handle of the process that has the number, and the start tick says whether
-that is still the right process.
+No process is signalled by its number alone, because another process may have the number by then.
+pidfd_open(2) gives a handle of the process that has the number. The start tick then says whether
+this is still the right process.
 """
 
 from __future__ import annotations
@@ -28,7 +28,7 @@ _PAUSE = 0.002
 class Swept:
     """The result of a sweep.
 
-    `living` are the leftovers that lived at the last look, `ended` are those that were killed, with
+    living: the leftovers that lived at the last look. ended: the leftovers that were killed, with
     their names.
     """
 
@@ -57,7 +57,10 @@ def below(pid: int) -> list[Process]:
 
 
 def kill(process: Process) -> None:
-    """Send SIGKILL to this process and to no other that may have its number by now."""
+    """Send SIGKILL to this process.
+
+    A later process with the same number does not get the signal.
+    """
     with suppress(OSError):  # the process has ended, or belongs to another user
         handle = os.pidfd_open(process.pid)
         try:
@@ -68,11 +71,12 @@ def kill(process: Process) -> None:
 
 
 def sweep(spare: Container[int], is_leftover: Callable[[Process], bool], seconds: float) -> Swept:
-    """Kill the children of the calling process that are leftovers, and what they leave in turn.
+    """Kill the children of the calling process that are leftovers, and the children that these
+    leave.
 
-    `spare` holds the numbers of children that are no leftovers. The caller must be a child
-    subreaper: a descendant that loses its parent then becomes its child, and a leftover. Waits up
-    to `seconds` for the end of the killed processes, and reads their exit status.
+    spare: the numbers of children that are not leftovers. The caller must be a child subreaper: a
+    descendant that loses its parent then becomes the caller's child, and a leftover. Waits up to
+    `seconds` for the end of the killed processes, and reads their exit status.
     """
     deadline = time.monotonic() + seconds
     living: list[Process] = []

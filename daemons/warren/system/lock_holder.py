@@ -18,11 +18,12 @@ _FLOCK = "hhqqi0q"
 def lock_holder(path: Path) -> int:
     """Return the number of the process that holds the POSIX lock on a file, as the kernel says.
 
-    Return 0 when no process holds it, and -1 when the holder is a process that this one cannot see,
-    as from within another container. Raises OSError, also where root would have to trust a file or
-    a process that another user may have put there.
+    Returns 0 when no process holds the lock, and -1 when the calling process cannot see the holder,
+    as from within another container. Raises OSError; also when root would have to trust a file or a
+    process of another user.
 
-    The holder itself must not call this: its lock would be gone when the file is closed here.
+    The holder itself must not call this function: it closes the file, and with that the holder's
+    lock is gone.
     """
     question = struct.pack(_FLOCK, fcntl.F_WRLCK, os.SEEK_SET, 0, 0, 0)
     try:
@@ -41,17 +42,17 @@ def lock_holder(path: Path) -> int:
 
 
 def handle_of_holder(path: Path) -> tuple[int, int]:
-    """Return what `lock_holder` returns, and a handle (pidfd) of the process.
+    """Return the holder's number as `lock_holder` does, and a handle (pidfd) of the holder.
 
     A signal through the handle never reaches a later process with the same number. The handle is -1
-    where there is no process. Raises OSError, ProcessLookupError when the process has just ended.
+    when there is no process. Raises OSError, ProcessLookupError when the process has just ended.
     """
     pid = lock_holder(path)
     if pid <= 0:
         return pid, -1
     handle = os.pidfd_open(pid)
-    # The process ended before the handle was opened, which may be of another process with its
-    # number.
+    # The process ended before the handle was opened. The handle may be another process's with the
+    # same number.
     if lock_holder(path) != pid:
         os.close(handle)
         raise ProcessLookupError(errno.ESRCH, os.strerror(errno.ESRCH))

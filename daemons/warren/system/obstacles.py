@@ -1,9 +1,8 @@
-"""Obstacles: what has the path of a file or directory of the suite, and is of another kind.
+"""Obstacles: files of another kind at the path of a file or directory of the suite.
 
 An obstacle that may hold wanted data is renamed: a directory at the path of a file, a file at the
-path of a directory. A directory is not emptied: that may take as long as its author likes, and a
-tree may be too deep for it. An obstacle that holds no data is removed: a link, a fifo, a socket, a
-device.
+path of a directory. A directory is not emptied: that may take as long as its author likes, and the
+tree may be too deep. An obstacle that holds no data is removed: a link, a fifo, a socket, a device.
 """
 
 from __future__ import annotations

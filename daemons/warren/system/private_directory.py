@@ -1,6 +1,6 @@
 """The modes of the suite's directories.
 
-Only the suite's user may enter them, but for the log directory, which its group may read.
+Only the suite's user may enter these directories. The log directory may also be read by its group.
 """
 
 from __future__ import annotations
@@ -33,7 +33,7 @@ def make_closed(directory: Path) -> None:
 
 
 def make_logs(directory: Path) -> None:
-    """Create the log directory with its mode, whatever the umask is; keep the mode of an old one.
+    """Create the log directory with its mode, for any umask. An existing directory keeps its mode.
 
     Raises OSError.
     """

@@ -40,7 +40,8 @@ class Process:
 
     @property
     def alive(self) -> bool:
-        """False once the process has ended; a zombie has ended, as it runs nothing any more.
+        """Return False once the process has ended. A zombie has ended, because it runs nothing any
+        more.
 
         A process that the kernel hides from this user (hidepid, proc(5)) counts as alive: it may be
         the process in question.
@@ -52,12 +53,12 @@ class Process:
 
 
 def current_process() -> Process:
-    """Return the calling process; after a fork that is the child."""
+    """Return the calling process. After a fork, this is the child."""
     return _this(os.getpid())
 
 
 def process_of(pid: int) -> Process | None:
-    """Return the process that has this number now; None when this user can see none."""
+    """Return the process that has this number now; None when this user can see no such process."""
     try:
         status = _stat(pid)
     except PermissionError:
@@ -92,10 +93,8 @@ def waits(pid: int) -> bool:
 def reads(pid: int, file: int) -> bool:
     """Return whether the process waits in read(2) on the descriptor `file`.
 
-    It inherited the descriptor from this process.
-
-    Return False as well where this user may not ask (proc(5), syscall), and on a processor whose
-    number of that system call is unknown here.
+    The process has inherited this descriptor from the calling process. Returns False also when this
+    user may not ask (proc(5), syscall), and on a processor whose number of read(2) is unknown here.
     """
     try:
         values = Path(f"/proc/{pid}/syscall").read_text(encoding="ascii").split()
@@ -113,13 +112,13 @@ def reads(pid: int, file: int) -> bool:
 def boot() -> str:
     """Return a name of the boot and of the namespace of process numbers and CLOCK_BOOTTIME.
 
-    The namespace is part of it: a container that restarts on a running kernel counts its processes
+    The namespace counts because a container that restarts on a running kernel counts its processes
     from the start again.
     """
     # The unit passes on systemd's own boot identity. In a container, the program that started the
-    # container puts a file over the one in /proc, and the unit's own /proc (ProtectProc) shows the
-    # file of the machine: the unit's daemons and a `warren` in a shell would not mean the same
-    # boot.
+    # container puts a file over the boot identity in /proc. But the unit's own /proc (ProtectProc)
+    # shows the file of the machine. So without this variable, the unit's daemons and a `warren` in
+    # a shell would have different names for the boot.
     identity = (
         os.environ.get("WARREN_BOOT_ID")
         or Path("/proc/sys/kernel/random/boot_id").read_text(encoding="ascii").strip()
@@ -130,9 +129,10 @@ def boot() -> str:
 def die_with_parent(death: signal.Signals, parent: int = 0) -> None:
     """Ask the kernel to send `death` to this process when its parent ends.
 
-    Send it at once when the parent has ended already. `parent` is the parent's number, from a
-    caller that knew it before the fork; 0 means the present parent, which may already be another
-    process that has adopted this one.
+    Sends `death` at once when the parent has ended already.
+
+    parent: the parent's number, from a caller that knew it before the fork; 0 means the present
+    parent, which may already be another process that has adopted this one.
     """
     parent = parent or os.getppid()
     _prctl(_PR_SET_PDEATHSIG, int(death))
@@ -141,10 +141,11 @@ def die_with_parent(death: signal.Signals, parent: int = 0) -> None:
 
 
 def told_parent() -> Process | None:
-    """Return the process that has started this one, as its variable says (`telling`); else None.
+    """Return the process that has started this process, as its variable says (`telling`); else
+    None.
 
-    The variable is removed, so a second call returns None, and children of this process do not get
-    it.
+    The variable is removed. So a second call returns None, and children of this process do not
+    inherit the variable.
     """
     values = os.environ.pop(_PARENT, "").split()
     try:

@@ -1,6 +1,7 @@
-"""The state of a daemon's own process, which it restores after foreign code (import, task) ran.
+"""The state of a daemon's own process, and how it is restored after foreign code (import, task)
+ran.
 
-Foreign code may do what it likes to its process. What belongs to that code stays changed: working
+Foreign code may change its process in any way. What belongs to that code stays changed: working
 directory, environment, locale. What a worker cannot work without is restored: signals, timers,
 limits, umask, streams, and switches of the interpreter.
 """
@@ -28,7 +29,7 @@ except ImportError:
     from signal import getsignal
 
 #: Modules on which all other code is built. If a task replaced one of their functions by `None` or
-#: by a function that raises, the next tasks in this process would fail, and neither end nor be
+#: by a function that raises, later tasks in this process would fail, and could neither end nor be
 #: given up.
 TOOLS = (builtins, os, posixpath, time, signal)
 #: Signals whose handlers a daemon or a pool child needs. An ignored SIGCHLD would hide the end of
@@ -99,7 +100,7 @@ class ProcessState:
     def restore(self) -> bool:
         """Restore what was changed.
 
-        Return False when a part cannot be restored: then this process is not fit for more tasks.
+        Returns False when a part cannot be restored: then this process must not run more tasks.
         """
         for update, tools in self._tools:  # before any function is called by its name
             update(tools)

@@ -1,9 +1,8 @@
 """Safe access to files that another process may have replaced.
 
 The replacement may be a link, a fifo, a device, or a file without an end. Every task may write to
-the suite's run, state and log directories, and so can put anything under a name that other
-processes read: root's commands, supervisord's loop, a monitor. So each of them opens such files
-here.
+the suite's run, state and log directories. So it can put anything under a name that other processes
+read: root's commands, supervisord's loop, a monitor. All of these open such files by this module.
 """
 
 from __future__ import annotations
@@ -88,10 +87,11 @@ def read_regular(
 
 
 def open_or_make(path: str | os.PathLike[str], mode: int = 0o600) -> int:
-    """Return a descriptor of the regular file at `path`, to read and write; create it if missing.
+    """Return a descriptor of the regular file at `path`, to read and write; create the file if
+    missing.
 
-    Any other kind of file is moved or removed: a lock on a link's target, or on a fifo, binds
-    nobody. Raises OSError.
+    Any other kind of file is moved or removed: a lock on a link's target, or on a fifo, would
+    exclude no other process. Raises OSError.
     """
     for _ in range(_TRIES):
         try:
@@ -134,7 +134,7 @@ def make_directory(path: str | os.PathLike[str], to: str = "") -> None:
             os.makedirs(path, mode=0o750, exist_ok=True)
             return
         except FileExistsError as error:
-            # A parent is no directory, and nobody said that the parent is the suite's.
+            # A parent is not a directory, and the parent may not be the suite's.
             if error.filename not in (path, os.fspath(path)):
                 raise
             if not _leads_to_directory(path):  # otherwise a disk was mounted just now

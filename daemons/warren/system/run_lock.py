@@ -30,7 +30,10 @@ class Lock:
 
     @property
     def lost(self) -> bool:
-        """Whether the path no longer leads to our file: another supervisord could take it."""
+        """Return whether the path no longer leads to the locked file.
+
+        Another supervisord could then take the lock of the file at the path.
+        """
         try:
             found = os.stat(self.path)
         except OSError:
@@ -41,9 +44,9 @@ class Lock:
         """Take the lock of the file that the path names now.
 
         Raises as the creation does; then the old file stays locked. A supervisord that came first
-        holds that file's lock, and is not disturbed. A supervisord that comes later meets our lock.
-        Call this only when `lost`: to close a second handle on the locked file would give the lock
-        away.
+        holds the new file's lock, and is not disturbed. A supervisord that comes later finds this
+        lock taken. Call this only when `lost`: closing a second handle on the locked file would
+        release the lock.
         """
         fresh = _taken(self.path)
         self._file.close()
@@ -83,13 +86,13 @@ def handle_of(run_dir: Path) -> tuple[int, int]:
 
 def _taken(path: Path) -> TextIO:
     try:
-        # No `with`: the file is closed when the lock is released.
+        # Not in a `with` block: the file is closed when the lock is released.
         file = open(open_or_make(path), "r+", encoding="utf-8", errors="replace")  # noqa: SIM115
     except OSError as error:
         raise CannotWrite(f"cannot open the lock file {path}: {error.strerror}") from error
     try:
-        # A POSIX lock: no child inherits it, so it ends with this process even when a child lives
-        # on.
+        # A POSIX lock, which no child inherits. So the lock ends with this process even when a
+        # child lives on.
         fcntl.lockf(file, fcntl.LOCK_EX | fcntl.LOCK_NB)
     except OSError as error:
         file.seek(0)

@@ -1,6 +1,6 @@
-"""Users and groups of this host: their numbers, names and rights, and the mode of a file in text.
+"""Users and groups of this host: their numbers, names and rights, and the mode of a file as text.
 
-Every other room asks this file, so that one user has one name in all messages.
+All other rooms use this file, so that a user has the same name in all messages.
 """
 
 from __future__ import annotations
@@ -15,7 +15,7 @@ from dataclasses import dataclass
 
 @dataclass(frozen=True)
 class User:
-    """A user by number, with the name and groups found by it; a number without a name is valid."""
+    """A user by number, with the user's name and groups. A number without a name is valid."""
 
     uid: int
     gid: int
@@ -51,14 +51,14 @@ def user_name(uid: int) -> str:
 def own_name() -> str:
     """Return the name of the user of this process, as `user_name` does.
 
-    Whose rights count is the question, so no variable of the environment is asked: under sudo and
-    after `--user` USER may still name another user.
+    Only the user's rights count, so no variable of the environment is read: under sudo and after
+    `--user`, USER may still name another user.
     """
     return user_name(os.geteuid())
 
 
 def group_name(gid: int) -> str:
-    """Return the name of the group, or the number as text when this host does not know it."""
+    """Return the name of the group, or the number as text when the host does not know it."""
     import grp  # imported here because only a refusal needs this library
 
     try:
@@ -80,9 +80,9 @@ def take_rights(user: User) -> None:
 
 @contextmanager
 def acting_as(user: User) -> Iterator[None]:
-    """Take number and groups of the user for the block, where this process is root's.
+    """If this process is root's, take number and groups of the user for the block.
 
-    Only Warren's own code may run in the block: the process can become root again.
+    Only Warren's own code may run in the block, because the process can become root again.
     """
     if os.geteuid() != 0 or user.uid == 0:
         yield
