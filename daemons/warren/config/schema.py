@@ -103,8 +103,8 @@ class BrokerSettings(Section):
     )
     unknown_task_timeout: Annotated[float, duration(0, 86400)] = option(
         300.0,
-        "How long a worker requeues a task that it does not have, as others may have it; then the "
-        "task is rejected. 0: at once.",
+        "How long a worker requeues a task of unknown name, because another worker may know the "
+        "name; then the task is rejected. 0: at once.",
     )
 
     @property
@@ -131,8 +131,8 @@ class ResultsSettings(Section):
     )
     expires: Annotated[float, duration(1)] = option(
         86400.0,
-        "How long a result is kept. RabbitMQ alone keeps it for the sender only: there the default "
-        "is 1h.",
+        "How long a result is kept. On RabbitMQ, which keeps a result for its sender only, the "
+        "default is 1h.",
     )
 
 
@@ -263,7 +263,8 @@ class HealthSettings(Section):
     )
     queue_critical: Annotated[int, whole(1)] = option(
         1_000_000,
-        "Critical when a queue holds this number of messages; a warning if it will within an hour.",
+        "Critical when a queue holds this number of messages; a warning if the queue will do so "
+        "within an hour.",
     )
     rejected_warning: Annotated[int, whole(0, 10**9)] = option(
         1, "A warning at this number of rejected messages, which no worker could run. 0: never."

@@ -125,7 +125,8 @@ class Worker:
         if controller.exitcode and self.code == ExitCode.OK and not self._refusal:
             self.code = ExitCode.SOFTWARE
             logger().critical(
-                Event.CRASHED, reason="an error of the main loop; the record before this one has it"
+                Event.CRASHED,
+                reason="an error of the main loop; the record before this record has the error",
             )
 
     def _close(self) -> None:

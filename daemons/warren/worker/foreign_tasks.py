@@ -166,7 +166,7 @@ class ForeignTasks:
             logger().error(
                 Event.CANNOT_KEEP,
                 reason=reason,
-                consequence=f"it stays in {self._directory / name} and is tried again",
+                consequence=f"the message stays in {self._directory / name} and is tried again",
             )
 
     def _reject(self, name: str, reason: str) -> None:

@@ -129,8 +129,8 @@ class Recovery:
             busy_s=round(found.seconds, 1),
             waiting=found.waiting,
             tasks=found.tasks,
-            remedy="give the worker a time_limit, then warren reload: they run again under it, and "
-            "end",
+            remedy="give the worker a time_limit, then warren reload: the tasks run again, and end "
+            "at the limit",
         )
 
 

@@ -75,7 +75,7 @@ class StatusReporter:
                 logger().error(
                     Event.CANNOT_WRITE,
                     reason=reason,
-                    consequence="heartbeats are ignored until it can write again",
+                    consequence="heartbeats are ignored until supervise can write again",
                 )
             self.can_write = False
 
