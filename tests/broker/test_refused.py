@@ -78,7 +78,8 @@ def test_a_virtual_host_without_permissions(scratch: Path, rabbitmq: RabbitMQNod
     said = refused(scratch, f"{rabbitmq.url.rstrip('/')}/{scratch.name}")
     rabbitmq.ctl("delete_vhost", scratch.name)
     assert (
-        f"; grant it: rabbitmqctl set_permissions -p {scratch.name} warren '.*' '.*' '.*'" in said
+        f"; grant the right: rabbitmqctl set_permissions -p {scratch.name} warren '.*' '.*' '.*'"
+        in said
     )
     assert "start the broker" not in said
 
@@ -87,7 +88,7 @@ def test_a_user_without_rights(scratch: Path, narrow: str) -> None:
     """So is a user who may not write: RabbitMQ closes the channel."""
     said = refused(scratch, narrow)
     assert "ACCESS_REFUSED" in said
-    assert "; grant it: rabbitmqctl set_permissions -p / narrow-" in said
+    assert "; grant the right: rabbitmqctl set_permissions -p / narrow-" in said
 
 
 def test_a_wrong_password_of_redis(scratch: Path, redis_url: str) -> None:

@@ -150,7 +150,7 @@ def test_a_quota_whose_ledger_is_not_made_yet(
             ]
         )
     (quota,) = json.loads(capsys.readouterr().out)["quotas"]
-    assert quota["error"] == "no ledger yet: the first worker makes it"
+    assert quota["error"] == "no ledger yet: the first worker makes the ledger"
 
 
 @pytest.mark.parametrize(
@@ -238,11 +238,11 @@ def test_a_fresh_broker_status_is_shown(
     assert "old: no section declares it any more, and it holds 2 messages" in lines
     assert "rejected: 1 message, which nobody could run" in lines
     assert "due later: 20000 messages" in lines
-    assert "returning: 1 message, files of this host until RabbitMQ takes them" in lines
+    assert "returning: 1 message, files of this host until RabbitMQ takes the messages" in lines
     assert "rejected: 2 of Redis' keys held garbage, kept in warren.rejected.KEY" in lines
     assert "site 60/10s 40 1 19 0.0 s" in lines
     assert "other: it is damaged" in lines
-    assert "the server of the results keeps none: out of memory" in lines
+    assert "the server of the results takes no results: out of memory" in lines
 
 
 def test_a_broker_status_as_json(

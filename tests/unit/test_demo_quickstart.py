@@ -164,4 +164,4 @@ def test_an_interrupted_run_says_where_it_wrote(scratch: Path) -> None:
     started.send_signal(signal.SIGINT)
     _, err = output_of(started)
     assert started.returncode == 128 + signal.SIGINT
-    assert err.splitlines()[-1] == f"stopped; what it wrote is in {scratch}"
+    assert err.splitlines()[-1] == f"stopped; the run's files are in {scratch}"

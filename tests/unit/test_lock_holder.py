@@ -80,7 +80,7 @@ def test_root_believes_no_lock_of_several_users(scratch: Path, stranger: str) ->
     with holding(lock, *(["1201"] if stranger == "holder" else [])):
         if stranger != "holder":
             os.chown(scratch if stranger == "directory" else lock, 1201, 1201)
-        with pytest.raises(PermissionError, match="root believes neither"):
+        with pytest.raises(PermissionError, match="root trusts neither user"):
             handle_of_holder(lock)
         os.chown(scratch, 0, 0)
         os.chown(lock, 0, 0)

@@ -23,7 +23,7 @@ FAILURES = [
         64,
         "Error: this command requires the 'rabbit' app to be running on the target node. Start it "
         "with 'rabbitmqctl start_app'.\nArguments given:\n\t-q list_users\n",
-        "rabbitmqctl start_app, then this command again",
+        "run rabbitmqctl start_app, then run this command again",
         Unavailable,
     ),
     (

@@ -92,7 +92,7 @@ def test_unknown_task_without_any(loaded: Loaded) -> None:
     """Where no task is registered at all the operator is asked about [app] modules."""
     settings = loaded("[queue:q]\ntasks = shop.x")
     (problem,) = check_tasks(settings, ())
-    assert problem.remedy == "is its module in [app] modules?"
+    assert problem.remedy == "is the task's module in [app] modules?"
 
 
 def test_missing_module(loaded: Loaded) -> None:

@@ -50,7 +50,7 @@ STORIES: list[tuple[Event, dict[str, Any], list[str]]] = [
         ["went back to its queue, process lost for the 2nd time: x"],
     ),
     (Event.TASK_REQUEUED, {"again_in_s": 0.1}, ["went back to its queue, again in 0.1 s"]),
-    (Event.TASK_UNKNOWN, {}, ["no module of this worker has it: back to its queue"]),
+    (Event.TASK_UNKNOWN, {}, ["no module of this worker has the task: back to its queue"]),
     (Event.TASK_SUCCEEDED, {"ran_s": 1.25}, ["succeeded after 1.25 s"]),
     (
         Event.TASK_FAILED,

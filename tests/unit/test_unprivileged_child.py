@@ -117,7 +117,7 @@ def test_what_it_leaves_behind_does_not_hold_root(ran: Ran, scratch: Path) -> No
 
 def test_a_child_that_hangs_is_ended(ran: Ran) -> None:
     """One that heeds no SIGTERM, too; it is said why."""
-    with pytest.raises(WarrenError, match="longer than 1 s; does a task module hang"):
+    with pytest.raises(WarrenError, match="longer than 1 s; look for a task module"):
         ran("trap '' TERM; while :; do sleep 1; done", 1.0)
 
 

@@ -63,18 +63,20 @@ def unpacked(body: Any, compression: Any, most: int) -> bytes:
     """
     make = _DECOMPRESSORS.get(compression) if isinstance(compression, str) else None
     if make is None:
-        raise ValueError("expected a compression by gzip, bzip2 or lzma, found another")
+        raise ValueError("expected a compression by gzip, bzip2 or lzma, found another compression")
     decompressor = make()
     try:
         content: bytes = decompressor.decompress(
             body.encode() if isinstance(body, str) else bytes(body or b""), most + 1
         )
     except (zlib.error, lzma.LZMAError, OSError, EOFError, ValueError, TypeError, MemoryError):
-        raise ValueError("expected a compressed body, found one that cannot be unpacked") from None
+        raise ValueError(
+            "expected a compressed body, found a body that cannot be unpacked"
+        ) from None
     if len(content) > most:
         raise ValueError(f"expected a body of at most {most} bytes when unpacked, found more")
     if not decompressor.eof:
-        raise ValueError("expected a compressed body, found a part of one")
+        raise ValueError("expected a compressed body, found only its beginning")
     return content
 
 

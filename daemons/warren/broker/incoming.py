@@ -64,7 +64,7 @@ class IncomingMessage(KombuMessage):
         if most is not None and body is not None and len(body) > most:
             return f"expected a message of at most {most} bytes, found {len(body)}"
         if not _is_text_encoding(encoding):
-            return "expected the name of a text's encoding, found another"
+            return "expected the name of a text's encoding, found another name"
         return ""
 
     def decode(self) -> Any:

@@ -15,7 +15,7 @@ class NotTaken(OperationalError, Unavailable):
 
     def __init__(self, waited: float, blocked: bool, sent: bool) -> None:
         found = (
-            "it does not take messages: low on disk or memory (connection.blocked)"
+            "the broker takes no messages: low on disk or memory (connection.blocked)"
             if blocked
             else "no confirmation"
         )

@@ -24,12 +24,12 @@ _KNOWN = (
     ),
     (
         r"access to vhost '(?P<vhost>[^']+)' refused for user '(?P<user>[^']+)'",
-        "grant it: rabbitmqctl set_permissions -p {vhost} {user} '.*' '.*' '.*'; "
+        "grant the right: rabbitmqctl set_permissions -p {vhost} {user} '.*' '.*' '.*'; "
         "if there is no such virtual host: rabbitmqctl add_vhost {vhost}",
     ),
     (
         rf"access to (?:queue|exchange|topic) .*in vhost '(?P<vhost>[^']+)' {_REFUSED}",
-        "grant it: rabbitmqctl set_permissions -p {vhost} {user} CONFIGURE WRITE READ",
+        "grant the right: rabbitmqctl set_permissions -p {vhost} {user} CONFIGURE WRITE READ",
     ),
     (
         r"user '(?P<user>[^']+)' can only connect via localhost",
@@ -60,7 +60,7 @@ _KNOWN = (
     ),
     (
         r"misconf|readonly",
-        "let Redis take writes: its disk and its replication say why it does not",
+        "let Redis take writes: the disk and the replication of Redis say why it refuses writes",
     ),
     (
         r"name or service not known|name resolution|nodename nor servname",

@@ -132,7 +132,9 @@ class CheckedKeys(Checked):
             meta: dict[str, Any] = super()._get_task_meta_for(task_id)  # type: ignore[misc]
             # The caller would wait for ever for the result of its task.
             if meta.get("task_id", task_id) != task_id:
-                raise UnreadableResult("expected the result of this task, found another's")
+                raise UnreadableResult(
+                    "expected the result of this task, found another task's result"
+                )
         except UnreadableResult as error:
             raise UnreadableResult(f"the result of {task_id} cannot be read: {error}") from None
         return meta
@@ -152,7 +154,7 @@ def check_size(content: str | bytes) -> None:
     """Raise TooLargeResult for a result that no reader would accept."""
     if len(content) > LARGEST:
         problem = f"expected a result of at most {LARGEST} bytes, found {len(content)}"
-        raise TooLargeResult(f"{problem}; keep it in a file, and return its name")
+        raise TooLargeResult(f"{problem}; keep the result in a file, and return the file's name")
 
 
 def failed(task_id: str, error: UnreadableResult) -> dict[str, Any]:

@@ -142,7 +142,7 @@ class Followed:
         left = math.inf if self._deadline is None else self._deadline - time.monotonic()
         if left <= 0:
             text = f"the command was ended, because it took longer than {self._timeout:g} s"
-            raise WarrenError(f"{text}; does a task module hang while it is imported?")
+            raise WarrenError(f"{text}; look for a task module whose import hangs")
         return left
 
     def _pass_on(self, number: int, frame: FrameType | None) -> None:

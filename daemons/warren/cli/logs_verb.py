@@ -158,7 +158,7 @@ def logs(
     Example: warren logs --task 6f1c2a9e --since 1h
     """
     if story and not task:
-        raise click.UsageError("--story: expected --task ID beside it, found no --task")
+        raise click.UsageError("--story: expected --task ID with --story, found no --task")
     bounds = (moment(each) if each else b"" for each in (since, until))
     asked = Selection(task or "", daemon or "", level or "", *bounds)
     searched = directories or _directories(context)

@@ -67,7 +67,7 @@ _SENTENCES = {
     "failed": (
         "the new settings are in force only in part: correct what is wrong, then reload again"
     ),
-    "refused": "the suite refused the new settings and continues with the old ones",
+    "refused": "the suite refused the new settings and continues with the old settings",
 }
 
 

@@ -31,7 +31,7 @@ def show(suite: dict[str, Any], running: Sequence[ProgramRow], said: dict[str, A
         _leftovers(console, said)
     if said["results_error"]:
         console.print(
-            _text(f"the server of the results keeps none: {said['results_error']}", "red")
+            _text(f"the server of the results takes no results: {said['results_error']}", "red")
         )
     if said["quotas"]:
         _quotas(console, said["quotas"])
@@ -96,7 +96,8 @@ def _leftovers(console: Console, said: dict[str, Any]) -> None:
         console.print(Text(f"due later: {_count(said['later'])}"))
     if said["returning"]:
         text = (
-            f"returning: {_count(said['returning'])}, files of this host until RabbitMQ takes them"
+            f"returning: {_count(said['returning'])}, files of this host until RabbitMQ takes the "
+            "messages"
         )
         console.print(Text(text, style="yellow"))
     for queue in said["queues"]:

@@ -165,7 +165,7 @@ def _quotas(settings: Settings) -> list[dict[str, Any]]:
         try:
             counts = ledger.counts()
         except FileNotFoundError:
-            rows.append({**row, "error": "no ledger yet: the first worker makes it"})
+            rows.append({**row, "error": "no ledger yet: the first worker makes the ledger"})
             continue
         except LEDGER_ERRORS as error:
             rows.append({**row, "error": str(error)})

@@ -89,7 +89,7 @@ def check_tasks(settings: Settings, registered: Collection[str]) -> list[Problem
             continue
         expected = "a pattern of registered tasks" if pattern else "a registered task"
         imported = "the app of [app] celery" if settings.app.celery else "[app] modules"
-        remedy = nearest(task, registered) or f"is its module in {imported}?"
+        remedy = nearest(task, registered) or f"is the task's module in {imported}?"
         problems.append(
             Problem(
                 settings.origin(section, option), section, option, expected, shown(task), remedy

@@ -75,11 +75,11 @@ def read(file: Path) -> DemoSettings:
         api, key_file, directory = (str(told[name]) for name in ("api", "key_file", "directory"))
     except (OSError, ValueError) as error:
         raise WarrenError(
-            f"{expected}, found: {error}; write it, docs/quickstart.md shows one"
+            f"{expected}, found: {error}; write the file as docs/quickstart.md shows"
         ) from error
     except (KeyError, TypeError) as error:
         raise WarrenError(
-            f"{expected}, found one without {error}; docs/quickstart.md shows one"
+            f"{expected}, found one without {error}; docs/quickstart.md shows the file"
         ) from error
     return DemoSettings(api, Path(key_file), Path(directory), file.parent / "ticks.jsonl")
 

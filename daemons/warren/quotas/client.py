@@ -189,7 +189,7 @@ class Call:
     def __enter__(self) -> Call:
         if self._ticket is not None:
             raise RuntimeError(
-                "expected a call of its own for each `with` block, found one that is under way"
+                "expected a call of its own for each `with` block, found a call that is under way"
             )
         self._sent = True
         with _beginning:

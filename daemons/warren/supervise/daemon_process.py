@@ -31,7 +31,9 @@ from warren.system.process import telling
 from warren.system.regular_file import clear_path
 
 #: The text for an exit with 0 that the supervisor did not ask for.
-_UNASKED = "exit status 0: ended, but nobody had asked the suite to stop it (a signal by hand)"
+_UNASKED = (
+    "exit status 0: ended, but nobody had asked the suite to stop the daemon (a signal by hand)"
+)
 #: Seconds that a hung daemon has to write its stacks, before its whole process group is killed.
 LAST_WORDS = 2.0
 

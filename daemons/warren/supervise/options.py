@@ -125,7 +125,7 @@ class Options(ServerOptions):
 def unreadable(configfile: object, found: object) -> ConfigError:
     """Return the error in supervisor's own files, or in the files that an operator added."""
     origin = Origin(Path(str(configfile)))
-    remedy = "correct the file, or one in supervisor.d"
+    remedy = "correct the file, or a file in supervisor.d"
     # The message has several lines; a quoted line contains its line end.
     text = " ".join(str(found).replace("\\n'", "'").split())
     return ConfigError([Problem(origin, "", "", "a file that supervisor can read", text, remedy)])

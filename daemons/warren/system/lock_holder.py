@@ -70,7 +70,7 @@ def _refuse_strangers(path: Path, owner: int, pid: int) -> None:
         return
     if not os.stat(path.parent).st_uid == owner == uid:
         text = (
-            f"it is of user {owner}, and process {pid} of user {uid} holds it; root believes "
-            "neither"
+            f"the file is of user {owner}, and process {pid} of user {uid} holds its lock; root "
+            "trusts neither user"
         )
         raise PermissionError(errno.EPERM, text, str(path))

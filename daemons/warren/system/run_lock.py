@@ -101,7 +101,7 @@ def _taken(path: Path) -> TextIO:
         file.close()
         raise AlreadyRunning(
             f"another supervisord, process {other}, has the run directory ({path}); "
-            "stop it first, or set another run_dir in [app]"
+            "stop that supervisord first, or set another run_dir in [app]"
         ) from error
     file.seek(0)
     file.truncate(0)

@@ -51,11 +51,11 @@ def _refuse(text: str) -> float:
 def _finite(text: str) -> float:
     number = float(text)
     if not math.isfinite(number):
-        raise ValueError("expected a number that a computer can hold, found a larger one")
+        raise ValueError("expected a number that a computer can hold, found a larger number")
     return number
 
 
 def _whole(text: str) -> int:
     if len(text) > len(str(-LARGEST)) or abs(int(text)) > LARGEST:
-        raise ValueError("expected a number of 64 bits, found a larger one")
+        raise ValueError("expected a number of 64 bits, found a larger number")
     return int(text)

@@ -121,7 +121,7 @@ class Watchdog:
             return
         except OSError as error:
             why = f"cannot use {ledger.path}: {error.strerror or error}"
-            self._cannot(name, f"{why}; look at its owner and its disk")
+            self._cannot(name, f"{why}; check the file's owner and disk")
             return
         self.counts[name] = counts
         if settled:

@@ -101,7 +101,7 @@ class CrashCounts:
                 self._counted[task_id] = self._counted.get(task_id, 0) + count
         for task_id, name in died.items():
             crashes = self._counted[task_id]
-            reason = "the worker died while it ran"
+            reason = "the worker died while the task ran"
             logger().warning(
                 Event.TASK_REQUEUED, task_id=task_id, task=name, crashes=crashes, reason=reason
             )

@@ -56,7 +56,7 @@ def settle(headers: dict[str, Any]) -> None:
 def _too_far(eta: Any) -> str:
     if eta is None or moment(eta).timestamp() - time.time() <= FARTHEST:
         return ""
-    return f"expected an eta within {FARTHEST / 86400:.0f} days, found a later one"
+    return f"expected an eta within {FARTHEST / 86400:.0f} days, found a later time"
 
 
 def _without_task(message: Any) -> str:

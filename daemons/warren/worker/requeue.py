@@ -271,7 +271,7 @@ class Requeuer:
             logger().error(
                 Event.CANNOT_KEEP,
                 reason=str(error),
-                consequence="such messages stay on this host instead",
+                consequence="these messages stay on this host instead",
             )
             self._refuse(lambda each: each.routing_key == queue)
         finally:

@@ -36,7 +36,7 @@ class EmbeddedLeader:
             return False
         except OSError as error:
             raise Unavailable(
-                f"cannot lock {path}: {error.strerror}; look at its owner and its disk"
+                f"cannot lock {path}: {error.strerror}; check the file's owner and disk"
             ) from error
 
     def recall(self) -> KnownTicks:

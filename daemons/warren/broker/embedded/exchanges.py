@@ -71,7 +71,9 @@ class Exchanges:
             return known[1]
         table = _read(path)
         if table is not None and table.name != name:
-            raise Damaged(errno.EIO, f"damaged exchange table (it is that of {table.name!r})", path)
+            raise Damaged(
+                errno.EIO, f"damaged exchange table (the file is the table of {table.name!r})", path
+            )
         if table is None:
             self._known.pop(name, None)
         else:

@@ -210,7 +210,7 @@ class Messages:
             self._reject(tag, reason)
         except OSError as error:
             if not self._unrejected:
-                consequence = "it is nobody's until the disk takes it"
+                consequence = "no worker gets the message until the disk takes it"
                 logger().error(Event.CANNOT_KEEP, reason=str(error), consequence=consequence)
             self._unrejected[tag] = reason
 

@@ -237,7 +237,7 @@ class BrokerInit:
             self.steps.unchanged("guest", "user guest is in use, and stays")
             yield (
                 f"user guest, whose password everybody knows, has {state.guest_connections} "
-                "connections; give those programs a user of their own, then run this command again"
+                "connections; give these programs another user, then run this command again"
             )
         else:
             self.steps.take(

@@ -79,7 +79,7 @@ def _writing(path: Path) -> Iterator[None]:
     try:
         yield
     except (OSError, UnicodeDecodeError) as error:
-        why = error.strerror if isinstance(error, OSError) else "it is no UTF-8 text"
+        why = error.strerror if isinstance(error, OSError) else "the file is no UTF-8 text"
         raise CannotWrite(
             f"{path} cannot be written: {why}; give its directory to the suite's user or free the "
             "disk, then run this command again"

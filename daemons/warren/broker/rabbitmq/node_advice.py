@@ -78,13 +78,14 @@ def _consumer_timeout(state: NodeState, settings: Settings) -> Iterator[str]:
     if needs > has:
         yield (
             f"consumer_timeout is {has:g} s, and tasks may take {needs:g} s until they are "
-            f"acknowledged: RabbitMQ would give them to another worker meanwhile; {write}"
+            f"acknowledged: RabbitMQ would give the tasks to another worker meanwhile; {write}"
             f"{round(needs * 1000) + 60_000}, and restart RabbitMQ"
         )
     elif any(not each.time_limit for each in workers):
         yield (
             f"consumer_timeout is {has:g} s: RabbitMQ gives a task that takes longer to another "
-            "worker as well; set time_limit of the workers below it, or for longer tasks "
+            "worker as well; set time_limit of the workers below consumer_timeout, or for longer "
+            "tasks "
             f"{write}86400000 (a day), and restart RabbitMQ"
         )
 
@@ -103,7 +104,8 @@ def _policies(policies: tuple[Policy, ...], names: set[str]) -> Iterator[str]:
         if drops and policy.definition.get("overflow") != "reject-publish":
             yield (
                 f"policy {policy.name} ({policy.pattern}) sets {', '.join(drops)}: RabbitMQ drops "
-                "tasks without a report; let its pattern not match Warren's queues"
+                "tasks without a report; change the pattern so that it does not match Warren's "
+                "queues"
             )
 
 

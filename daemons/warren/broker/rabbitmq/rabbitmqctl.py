@@ -99,7 +99,10 @@ class Rabbitmqctl:
         return done
 
 
-_INSTALL = "run this command on the broker's host; apt install rabbitmq-server makes this host one"
+_INSTALL = (
+    "run this command on the broker's host, or make this host a broker's host: apt install "
+    "rabbitmq-server"
+)
 
 
 def find(path: str = PATH) -> Rabbitmqctl:
@@ -132,11 +135,12 @@ def _failure(verb: str, text: str) -> WarrenError:
     why = one_line(" ".join(lines[:2]) or text.strip() or "no output", 300)
     if _DOWN in text.lower():
         return Unavailable(
-            f"RabbitMQ's node is stopped: {why}; rabbitmqctl start_app, then this command again"
+            f"RabbitMQ's node is stopped: {why}; run rabbitmqctl start_app, then run this command "
+            "again"
         )
     if _AWAY in text:
         return Unavailable(
             f"RabbitMQ on this host does not answer: {one_line(lines[0], 200) if lines else why}; "
-            "systemctl start rabbitmq-server, then this command again"
+            "run systemctl start rabbitmq-server, then run this command again"
         )
     return WarrenError(f"rabbitmqctl {verb} failed: {why}")

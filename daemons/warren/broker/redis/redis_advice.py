@@ -89,9 +89,9 @@ def advice(state: RedisState) -> Iterator[str]:
     if not state.appendonly:
         kept = f"only snapshots ({state.snapshots})" if state.snapshots else "nothing"
         yield (
-            f"Redis keeps {kept} on disk: tasks are lost when it is killed; write to redis.conf: "
-            "appendonly yes and appendfsync always, and for now: redis-cli CONFIG SET appendonly "
-            "yes"
+            f"Redis keeps {kept} on disk: tasks are lost when Redis is killed; write to "
+            "redis.conf: appendonly yes and appendfsync always, and for now: redis-cli CONFIG SET "
+            "appendonly yes"
         )
     elif state.appendfsync not in ("always", None):
         yield (

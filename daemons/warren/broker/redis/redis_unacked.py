@@ -277,7 +277,9 @@ class QoS(redis.QoS):
         try:
             return len(content), entry_of(loads(content))
         except RecursionError:
-            raise ValueError("expected a message, found one that is nested too deeply") from None
+            raise ValueError(
+                "expected a message, found a message that is nested too deeply"
+            ) from None
         except ValueError:
             raise
         except Exception as error:  # noqa: BLE001

@@ -119,7 +119,7 @@ def quickstart(
     try:
         if home:
             keep.stop(home)
-            click.echo(f"stopped; what it wrote is in {home}")
+            click.echo(f"stopped; the run's files are in {home}")
             return
         made = scratch.make(directory, broker or broker_file)
         found = _run_or_say_where(made, documents, display.Show(quiet=as_json), kept)
@@ -139,7 +139,7 @@ def _run_or_say_where(made: Scratch, documents: int, shown: display.Show, kept: 
         return run(made, documents, shown, kept)
     except SystemExit:  # a signal has asked this process to end
         display.insist(
-            f"stopped; what it wrote is in {made.home}"
+            f"stopped; the run's files are in {made.home}"
             if made.home.exists()
             else "stopped; nothing was started"
         )

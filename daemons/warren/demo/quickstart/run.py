@@ -89,7 +89,7 @@ def _figures(demo: DemoSettings, documents: int, batch: list[int]) -> Figures:
 
 def _where(scratch: Scratch) -> str:
     return (
-        f"Everything is stopped; what it wrote is in {scratch.home}. To look further:\n"
+        f"Everything is stopped; the run's files are in {scratch.home}. To look further:\n"
         f"  less {scratch.log}/worker.log\n"
         f"  grep '\"tick_sent\"' {scratch.log}/beat.log\n"
         f"  cat {scratch.config}/warren.ini\n"

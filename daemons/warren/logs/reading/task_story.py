@@ -128,7 +128,7 @@ _SENTENCES: dict[str, Callable[[Fields], str]] = {
     "task_retried": _retried,
     "task_requeued": _requeued,
     "task_unknown": lambda fields: (
-        f"no module of this worker has it: back to its queue{_why(fields)}"
+        f"no module of this worker has the task: back to its queue{_why(fields)}"
     ),
     "task_succeeded": lambda fields: f"succeeded{_took(fields)}",
     "task_failed": lambda fields: f"failed{_took(fields)}{_why(fields)}",

@@ -54,7 +54,10 @@ class Recovery:
     def _abort(self, process: DaemonProcess, observation: Observation, settings: Settings) -> None:
         allowed = silence_limit(observation, settings, process.slow_starts)
         starting = is_starting(observation)
-        why, remedy = f"it showed no life for {allowed:.0f} s", "its stacks say where it hangs"
+        why, remedy = (
+            f"it showed no life for {allowed:.0f} s",
+            "its stacks say where the process hangs",
+        )
         if starting:
             why = f"its start showed no progress for {allowed:.0f} s"
             remedy = (

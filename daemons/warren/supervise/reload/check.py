@@ -40,7 +40,7 @@ def judge(code: int, output: bytes) -> None:
         problems = [_problem(each) for each in json.loads(verdict)["problems"]]
     except (ValueError, KeyError, TypeError, RecursionError):  # a task module may print anything
         raise WarrenError(
-            f"warren check gave no verdict: exit code {code}; run it by hand to see why"
+            f"warren check gave no verdict: exit code {code}; run warren check by hand to see why"
         ) from None
     if problems:
         raise ConfigError(problems)

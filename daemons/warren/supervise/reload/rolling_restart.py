@@ -195,5 +195,6 @@ def _problem(step: _Step, daemon: ObservedDaemon, settings: Settings) -> str:
         return ""
     found = daemon.last_error or observation.state or "no heartbeat yet"
     return (
-        f"{step.program} did not come back in time: {found}; it is tried on; see {daemon.capture}"
+        f"{step.program} did not come back in time: {found}; the suite tries to start the worker "
+        f"again; see {daemon.capture}"
     )
