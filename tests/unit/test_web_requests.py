@@ -6,6 +6,7 @@ import json
 import sqlite3
 from http import HTTPStatus
 from pathlib import Path
+from types import SimpleNamespace
 from typing import Any
 
 import pytest
@@ -19,6 +20,8 @@ from warren.web import submission, task_state
 from warren.web.clients import Clients
 from warren.web.known_keys import KEPT, Known, KnownKeys
 from warren.web.refusals import Refused
+from warren.web.submission import Submission
+from warren.web.submit import _send_once
 
 TOKEN = "0123456789abcdef0123456789abcdef"
 app = Celery("web", set_as_current=False)
@@ -209,6 +212,34 @@ def test_a_key_is_kept_with_its_task(tmp_path: Path) -> None:
     keys.close()
 
 
+@pytest.mark.parametrize("later", [KEPT + 1, -KEPT - 1])
+def test_a_key_that_is_over(tmp_path: Path, later: float) -> None:
+    """It holds no more before it is removed, nor one of a clock that was far ahead."""
+    now = [10 * KEPT]
+    keys = KnownKeys(tmp_path / "keys.sqlite", lambda: now[0])
+    assert keys.begin("a", "k", b"1", "first") is None
+    now[0] += later
+    assert keys.begin("a", "k", b"2", "second") is None
+    assert keys.begin("a", "k", b"2", "third") == Known(b"2", "second", sent=False)
+    keys.close()
+
+
+def test_a_task_that_was_sent_and_not_noted(tmp_path: Path) -> None:
+    """The client gets its id: after a refusal it would send the task again."""
+    keys = KnownKeys(tmp_path / "keys.sqlite")
+
+    class Disk:
+        """A sender whose disk fails meanwhile."""
+
+        def send(self, wanted: Submission, task_id: str, once: bool) -> None:
+            """Send nothing."""
+            keys.close()
+
+    entrance: Any = SimpleNamespace(keys=keys, sender=Disk())
+    wanted = Submission("shop.add", [], {}, {})
+    assert _send_once(entrance, "a", "k", wanted, b"{}")
+
+
 def test_keys_that_cannot_be_stored(tmp_path: Path) -> None:
     """The daemon does not start with a file of another kind, and says what to do."""
     path = tmp_path / "keys.sqlite"
@@ -260,6 +291,8 @@ class Results:
             {"done": 1, "total": None, "note": "n"},
             {"ended": False, "done": 1, "total": None, "note": "n"},
         ),
+        ("PROGRESS", {"current": 1, "total": 2}, {"ended": False}),
+        ("PROGRESS", None, {"ended": False}),
     ],
 )
 def test_the_state_of_a_task(status: str, result: Any, told: dict[str, Any]) -> None:

@@ -110,4 +110,8 @@ def progress_of(meta: dict[str, Any]) -> Progress | None:
     if meta["status"] != STATE:
         return None
     told = meta["result"]
-    return Progress(told["done"], told["total"], told["note"])
+    try:
+        return Progress(told["done"], told["total"], told["note"])
+    except (KeyError, TypeError):
+        # A task may use Celery's `update_state` with this name and fields of its own.
+        return None

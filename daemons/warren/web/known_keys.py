@@ -65,6 +65,11 @@ class KnownKeys:
         with self._lock:
             if self._added >= _PURGE_EVERY:
                 self._purge()
+            # A key that is over holds no more, also when it was not removed yet.
+            self._file.execute(
+                "DELETE FROM keys WHERE client = ? AND key = ? AND at NOT BETWEEN ? AND ?",
+                (client, key, *self._kept()),
+            )
             added = self._file.execute(
                 "INSERT OR IGNORE INTO keys VALUES (?, ?, ?, ?, 0, ?)",
                 (client, key, digest, task_id, self._now()),
@@ -95,5 +100,10 @@ class KnownKeys:
             self._file.close()
 
     def _purge(self) -> None:
-        self._file.execute("DELETE FROM keys WHERE at < ?", (self._now() - KEPT,))
+        self._file.execute("DELETE FROM keys WHERE at NOT BETWEEN ? AND ?", self._kept())
         self._added = 0
+
+    def _kept(self) -> tuple[float, float]:
+        """Return the first and last time of keys that hold. A later one is of a wrong clock."""
+        now = self._now()
+        return now - KEPT, now + KEPT

@@ -53,13 +53,13 @@ async def _once(entrance: Entrance, client: str, key: str, wanted: Submission, t
         detail = "a request with this Idempotency-Key is being sent; ask again"
         raise Refused(HTTPStatus.CONFLICT, detail, Retry_After="1")
     entrance.sending.add((client, key))
-    try:
-        # Shielded: a client that hangs up must not free the key while its task is being sent.
-        return await asyncio.shield(
-            entrance.sender.run(lambda: _send_once(entrance, client, key, wanted, text))
-        )
-    finally:
-        entrance.sending.discard((client, key))
+    # A task of its own, and shielded: the end of the request must not free the key while its task
+    # is being sent.
+    sending = asyncio.ensure_future(
+        entrance.sender.run(lambda: _send_once(entrance, client, key, wanted, text))
+    )
+    sending.add_done_callback(lambda _: entrance.sending.discard((client, key)))
+    return await asyncio.shield(sending)
 
 
 def _send_once(entrance: Entrance, client: str, key: str, wanted: Submission, text: bytes) -> str:
@@ -80,12 +80,22 @@ def _send_once(entrance: Entrance, client: str, key: str, wanted: Submission, te
                 if error.certain:
                     keys.forget(client, key)
                 raise
-            keys.sent(client, key)
+            _note_sent(entrance, client, key, known.task_id)
     except sqlite3.Error as error:
         logger().error(Event.WEB_FAILED, reason=f"idempotency keys: {error}")
         detail = "the Idempotency-Key cannot be stored"
         raise Refused(HTTPStatus.SERVICE_UNAVAILABLE, detail, Retry_After="5") from None
     return known.task_id
+
+
+def _note_sent(entrance: Entrance, client: str, key: str, task_id: str) -> None:
+    """Store that the task was sent. A failure is no refusal: the client would send it again."""
+    try:
+        entrance.keys.sent(client, key)
+    except sqlite3.Error as error:
+        consequence = "another request with this key sends the task again, with the same id"
+        reason = f"idempotency keys: {error}"
+        logger().error(Event.WEB_FAILED, reason=reason, task_id=task_id, consequence=consequence)
 
 
 def _send(entrance: Entrance, client: str, wanted: Submission, task_id: str, once: bool) -> None:
