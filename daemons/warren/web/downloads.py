@@ -81,18 +81,22 @@ async def download(request: Request) -> Response:
     given = request.query_params
     task_id, name = request.path_params["task"], request.path_params["name"]
     file = links.open(task_id, name, given.get("until", ""), given.get("signature", ""))
+    size = os.fstat(file.fileno()).st_size
     headers = {
-        "Content-Length": str(os.fstat(file.fileno()).st_size),
+        "Content-Length": str(size),
         # Never shown by the browser: a file may hold a script.
         "Content-Disposition": f"attachment; filename*=UTF-8''{quote(name, safe='')}",
         "Content-Security-Policy": "sandbox; default-src 'none'",
     }
-    return StreamingResponse(_parts(file), 200, headers, "application/octet-stream")
+    left = size if request.method == "GET" else 0  # a HEAD wants the headers alone
+    return StreamingResponse(_parts(file, left), 200, headers, "application/octet-stream")
 
 
-async def _parts(file: IO[bytes]) -> AsyncIterator[bytes]:
+async def _parts(file: IO[bytes], left: int) -> AsyncIterator[bytes]:
+    """Yield the first `left` bytes of the file, which may grow meanwhile."""
     with file:
-        while part := await to_thread.run_sync(file.read, _PART):
+        while part := await to_thread.run_sync(file.read, min(_PART, left)):
+            left -= len(part)
             yield part
 
 

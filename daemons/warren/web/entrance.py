@@ -16,6 +16,8 @@ from warren.web.sending_threads import Sender
 
 #: Threads that read states: a Redis that hangs holds up no submission.
 _READERS = 4
+#: Reads that wait for a thread or for the results; further ones are refused at once.
+MOST_READING = 256
 
 
 @dataclass
@@ -23,7 +25,8 @@ class Entrance:
     """The parts that a request uses.
 
     web: the settings in force. sending: client and idempotency key of each request whose task is
-    being sent. streams: the open event streams of each client. stopping: whether the daemon ends.
+    being sent. reading: the reads of results that wait. streams: the open event
+    streams of each client. stopping: whether the daemon ends.
     """
 
     web: WebSettings
@@ -33,6 +36,7 @@ class Entrance:
     keys: KnownKeys
     links: Links
     sending: set[tuple[str, str]] = field(default_factory=set)
+    reading: int = 0
     streams: Counter[str] = field(default_factory=Counter)
     stopping: bool = False
     readers: ThreadPoolExecutor = field(

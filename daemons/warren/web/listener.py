@@ -13,15 +13,12 @@ import uvicorn
 
 from warren.config.addresses import Address
 from warren.errors import Unavailable
+from warren.web.client_connection import Connection, most_connections
 
 #: Connections that the kernel keeps until they are taken.
 _BACKLOG = 1024
-#: Connections and running requests at once, above which a request gets 503.
-_MOST = 1000
 #: Seconds that running requests have to end when the daemon stops.
-_END = 5
-#: Seconds until an idle connection is closed.
-_IDLE = 15
+_END = 3
 
 
 def bound(address: Address) -> socket.socket:
@@ -52,14 +49,14 @@ class Listener:
                 # Warren logs what was sent and what was refused; each request would be a flood.
                 access_log=False,
                 log_config=None,
-                log_level=logging.WARNING,
+                # Its warnings are about what any client may send as often as it likes.
+                log_level=logging.ERROR,
                 backlog=_BACKLOG,
-                limit_concurrency=_MOST,
-                timeout_keep_alive=_IDLE,
+                limit_concurrency=most_connections() + 1,
                 timeout_graceful_shutdown=_END,
                 lifespan="off",
                 ws="none",
-                http="h11",  # it limits the size of a request's head
+                http=Connection,  # h11, which limits the size of a request's head
                 server_header=False,
                 # The header of a proxy says who sends, and any client may write it.
                 proxy_headers=False,

@@ -36,6 +36,12 @@ async def answer(request: Request, error: Exception) -> Response:
     return _answer(status, str(error.detail), dict(error.headers or {}))
 
 
+async def failed(request: Request, error: Exception) -> Response:
+    """Return the answer to a request that raised what nobody expected; uvicorn logs the error."""
+    status = HTTPStatus.INTERNAL_SERVER_ERROR
+    return _answer(status, "the request failed; the log of warren web has the reason", {})
+
+
 def _answer(status: HTTPStatus, detail: str, headers: dict[str, str]) -> Response:
     body: dict[str, Any] = {"title": status.phrase, "status": int(status), "detail": detail}
     return Response(json.dumps(body), int(status), headers, MEDIA_TYPE)

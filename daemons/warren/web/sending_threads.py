@@ -86,7 +86,8 @@ class Sender:
         except EncodeError as error:
             detail = f"expected arguments that fit into a message: {error}"
             raise NotSent(HTTPStatus.UNPROCESSABLE_ENTITY, detail, certain=True) from None
-        except Exception as error:  # noqa: BLE001  the sending may run code of the project
+        # The sending may run code of the project. Its SystemExit would end the server's loop.
+        except BaseException as error:  # noqa: BLE001
             logger().exception(Event.WEB_FAILED, task=submission.task, task_id=task_id)
             detail = f"the sending of {submission.task} failed: {type(error).__name__}"
             status = HTTPStatus.INTERNAL_SERVER_ERROR
