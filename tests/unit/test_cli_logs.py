@@ -108,7 +108,7 @@ def test_a_mistyped_daemon(
     )
     said = " ".join(capsys.readouterr().err.split())
     assert (
-        "expected one of worker, beat, quota-watchdog, supervisord, worker-crawl, found "
+        "expected one of worker, beat, quota-watchdog, web, supervisord, worker-crawl, found "
         "'worker-crwl'" in said
     )
     assert said.endswith("did you mean worker-crawl?")

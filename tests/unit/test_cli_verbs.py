@@ -18,7 +18,7 @@ from warren.errors import ExitCode
 Written = Callable[..., Path]
 
 #: They show nothing: they are daemons, whose words are their log.
-DAEMONS = {"supervise", "worker", "beat", "quota-watchdog"}
+DAEMONS = {"supervise", "worker", "beat", "quota-watchdog", "web"}
 #: Its codes are those that monitors know, and not those of the other verbs.
 OWN_CODES = {"health"}
 DOCS = Path(__file__).parents[2] / "docs"

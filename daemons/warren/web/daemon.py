@@ -8,6 +8,7 @@ import time
 from celery.result import denied_join_result
 
 from warren.app.factory import import_tasks, make_app
+from warren.app.project_environment import set_variables
 from warren.config import Settings
 from warren.config.affected_daemons import affects_web
 from warren.errors import ExitCode, WarrenError
@@ -42,6 +43,7 @@ class Web:
     def start(self) -> ExitCode:
         """Run until the daemon is told to stop; return the exit code."""
         self.daemon.start()
+        set_variables(self.settings)
         self.entrance = self._entrance()
         self.daemon.regain()
         self.listener = Listener(application(self.entrance), bound(self.settings.web.listen))

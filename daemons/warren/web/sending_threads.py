@@ -10,6 +10,7 @@ from http import HTTPStatus
 from typing import Any, TypeVar
 
 from celery import Celery, signals
+from celery.exceptions import QueueNotFound
 from kombu.exceptions import ChannelError, EncodeError, OperationalError
 
 from warren.app.factory import TICK
@@ -78,7 +79,10 @@ class Sender:
                 retry=False,
                 **submission.options,
             )
-        except NoRoute as error:
+        except (
+            NoRoute,
+            QueueNotFound,
+        ) as error:  # no queue of the INI files
             raise NotSent(HTTPStatus.UNPROCESSABLE_ENTITY, str(error), certain=True) from None
         except (OperationalError, ChannelError, OSError) as error:
             certain = isinstance(error, NotTaken) and not error.sent
