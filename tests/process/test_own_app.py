@@ -5,14 +5,15 @@ from __future__ import annotations
 import json
 import os
 import signal
+import sys
 from collections.abc import Iterator
 
 import pytest
 
 from support import own_app
 from support.project_schedules import GOOD
-from support.suite import Suite
-from support.wait import TIMEOUT
+from support.suite import ENVIRONMENT, Suite
+from support.wait import TIMEOUT, run_to_end
 
 NAME = "project_of_its_own"
 INI = f"""
@@ -205,3 +206,24 @@ def test_check_tells_what_the_app_sets_in_vain(project: Suite) -> None:
     done = project.warren("check")
     assert done.returncode == 78
     assert "[app] celery: expected the modules of" in done.stderr
+
+
+def test_a_program_of_the_project_sends_with_its_own_code(started: Suite) -> None:
+    """Two variables lead its `delay()` to the suite, and its `AsyncResult` to the result."""
+    code = f"""
+from {NAME}.celery import add
+result = add.delay(20, 22)
+assert type(result.app).__name__ == "Celery", type(result.app)
+print(result.get(timeout={TIMEOUT}))
+"""
+    done = run_to_end(
+        [sys.executable, "-c", code],
+        env=ENVIRONMENT
+        | {
+            "CELERY_LOADER": "warren.app.client_loader:Loader",
+            "WARREN_CONFIG": str(started.etc),
+            "PYTHONPATH": str(started.directory / "app"),
+        },
+        capture_output=True,
+    )
+    assert done.stdout == "42\n", done.stderr

@@ -11,7 +11,7 @@ from celery import Celery, signals
 
 from warren.app.celery_options import celery_options
 from warren.app.celery_router import route_of
-from warren.app.project_app import add_path, adopt, project_app, promised
+from warren.app.project_app import add_path, adopt, project_app, promised, put_in_front
 from warren.app.project_routes import lookup
 from warren.app.queues import amqp
 from warren.broker.rabbitmq.short_countdown import App
@@ -41,11 +41,18 @@ def make_app(settings: Settings, begins: Callable[[str], object] = str) -> Celer
     if settings.app.celery is None:
         return plain_app(settings)
     app = project_app(settings, begins)
-    app.conf.update(promised())
-    _configure(app, settings)
-    app.conf.task_routes = (route_of(settings, lookup(settings, app)),)
-    adopt(app, amqp(settings))
+    put_under(app, settings)
+    app.set_current()
+    app.set_default()
     return app
+
+
+def put_under(app: Celery, settings: Settings) -> None:
+    """Put an app that a project has made under these settings."""
+    ours = promised() | _options(settings)
+    ours["task_routes"] = (route_of(settings, lookup(settings, app)),)
+    put_in_front(app, ours)
+    adopt(app, amqp(settings))
 
 
 def plain_app(settings: Settings) -> Celery:
@@ -57,21 +64,26 @@ def plain_app(settings: Settings) -> Celery:
     """
     app: Celery = App(settings.app.name, amqp=amqp(settings), set_as_current=True)
     setattr(app, MADE_BY, True)
-    _configure(app, settings)
+    app.conf.update(_options(settings))
     return app
 
 
-def _configure(app: Celery, settings: Settings) -> None:
-    app.conf.update(celery_options(settings))
-    app.conf.warren_state_dir = str(settings.app.state_dir)  # for tasks that keep files there
+def _options(settings: Settings) -> dict[str, Any]:
+    """Return all settings of Celery that follow from these settings, for an app in this process."""
     signals.before_task_publish.connect(_stamp, dispatch_uid="warren.app.factory.stamp")
+    options = celery_options(settings)
     # The operator's settings of [celery] come last. They cannot break a guarantee of Warren,
     # because the validator has refused such settings. Warren's own transport options stay in force.
     transport = {
         **settings.celery.get("broker_transport_options", {}),
-        **app.conf.broker_transport_options,
+        **options["broker_transport_options"],
     }
-    app.conf.update({**settings.celery, "broker_transport_options": transport})
+    return {
+        **options,
+        "warren_state_dir": str(settings.app.state_dir),  # for tasks that keep files there
+        **settings.celery,
+        "broker_transport_options": transport,
+    }
 
 
 def import_tasks(app: Celery, settings: Settings, begins: Callable[[str], object] = str) -> None:

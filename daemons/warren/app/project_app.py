@@ -26,8 +26,6 @@ from warren.errors import ConfigError, Origin, Problem
 _KEPT = ("imports", "include", "beat_schedule")
 #: Settings that Warren replaces, but whose value in the project it uses (project_routes.py).
 _USED = ("task_routes",)
-#: The attribute of an app for the settings that the app had before Warren's settings came.
-_OWN = "set_by_the_project"
 #: The time zone of an app that has none and no UTC: that of the host.
 LOCAL = "localtime"
 #: Arguments of `Celery(...)` that set a setting with another name.
@@ -51,15 +49,38 @@ def project_app(settings: Settings, begins: Callable[[str], object] = str) -> Ce
         raise ConfigError([_problem(settings, f"an object of type {kind} at {module}:{path}")])
     app: Celery = found
     try:
-        # Only once, because later the app also has Warren's settings.
-        own = getattr(app, _OWN) if hasattr(app, _OWN) else _set_by_the_project(app)
+        own_settings(app)
     # The app's own configuration is code of the project, and may raise any error.
     except (Exception, SystemExit) as error:  # noqa: BLE001
         raise ConfigError([_problem(settings, failure(error))]) from None
-    setattr(app, _OWN, own)
     setattr(app, MODULE, module)
     setattr(app, MADE_BY, True)
     return app
+
+
+class Front(dict[str, Any]):
+    """Warren's settings in the configuration of a project's app."""
+
+
+def put_in_front(app: Celery, settings: dict[str, Any]) -> None:
+    """Let these settings of Celery win over all that the project sets, now or later.
+
+    An app's configuration is a chain of mappings: what is set goes behind this one.
+    """
+    maps = app.conf.maps
+    maps[:] = [Front(settings), *(each for each in maps if not isinstance(each, Front))]
+
+
+def own_settings(app: Celery) -> dict[str, Any]:
+    """Return the settings that the project has made, and that are not Celery's defaults."""
+    conf = app.conf
+    maps = [each for each in conf.maps if not isinstance(each, Front)]
+    own = type(conf)(maps[0], maps[1:], conf._keys, conf.prefix)
+    return {
+        name: own[name]
+        for name, option in flatten(NAMESPACES)
+        if name not in _KEPT and own[name] != option.default
+    }
 
 
 def add_path(settings: Settings) -> None:
@@ -90,11 +111,15 @@ def adopt(app: Celery, classes: type[AMQP]) -> None:
         own = type(app)
         app.__class__ = type(own.__name__, (DueSoon, own), {})
     app.amqp_cls = classes
-    vars(app).pop("amqp", None)
+    made = vars(app).get("amqp")
+    if made is not None:
+        # In place: Celery may be in the middle of a call with this object, which has just read the
+        # first setting.
+        vars(made).clear()
+        made.__class__ = classes
+        made.__init__(app)
     for name, empty in (("_pool", None), ("_backend_cache", None), ("_local", threading.local())):
         setattr(app, name, empty)
-    app.set_current()
-    app.set_default()
 
 
 def promised() -> dict[str, Any]:
@@ -114,31 +139,17 @@ def overridden() -> Iterator[str]:
     Call this after `project_app` has made the project's app the current app.
     """
     app: Celery = current_app._get_current_object()
-    for name, value in sorted(getattr(app, _OWN, {}).items()):
+    for name, value in sorted(own_settings(app).items()):
         if app.conf[name] == value or name in _USED:
             continue
         remedy = REFUSED.get(name) or FIXED.get(name, ("", ""))[1] or f"[celery] {name} is used"
         yield f"{_place(app, name)}: {name} of the app is not used: {remedy}"
 
 
-def own_setting(app: Celery, name: str) -> Any:
-    """Return the setting as the project has set it; None if it has not."""
-    return getattr(app, _OWN, {}).get(name)
-
-
 def time_zone(app: Celery) -> str:
     """Return the time zone that the project's app has set itself, for its crontabs."""
-    own = getattr(app, _OWN, {})
+    own = own_settings(app)
     return str(own.get("timezone") or ("UTC" if own.get("enable_utc", True) else LOCAL))
-
-
-def _set_by_the_project(app: Celery) -> dict[str, Any]:
-    defaults = dict(flatten(NAMESPACES))
-    return {
-        name: app.conf[name]
-        for name, option in defaults.items()
-        if name not in _KEPT and app.conf[name] != option.default
-    }
 
 
 def _place(app: Celery, name: str) -> Origin:

@@ -13,7 +13,7 @@ from celery.app.routes import Router, prepare
 from celery.exceptions import QueueNotFound
 from kombu import Exchange, Queue
 
-from warren.app.project_app import own_setting
+from warren.app.project_app import own_settings
 from warren.app.queues import addressed, queues_of
 from warren.broker.queue_names import EXCHANGE
 from warren.config import Settings, load_again
@@ -37,16 +37,16 @@ def lookup(settings: Settings, app: Celery) -> Lookup:
 
     It returns None for a task that no route names, and raises Misrouted.
     """
-    own = own_setting(app, "task_routes")
-    router: list[Router] = []
+    router: list[Router | None] = []
 
     def found(
         name: str, args: Any, kwargs: Any, options: dict[str, Any], task: Any
     ) -> dict[str, Any] | None:
-        if own is None:
-            return None
         if not router:  # not at once: the routes may name a class of a module that imports this app
-            router.append(Router(prepare(own), app=app))
+            own = own_settings(app).get("task_routes")
+            router.append(None if own is None else Router(prepare(own), app=app))
+        if router[0] is None:
+            return None
         route = router[0].lookup_route(name, args, kwargs, options, task)
         return None if route is None else _sent(settings, name, route)
 

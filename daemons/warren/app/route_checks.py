@@ -13,7 +13,7 @@ from typing import Any
 from celery import Celery
 from celery.app.routes import expand_router_string
 
-from warren.app.project_app import own_setting
+from warren.app.project_app import own_settings
 from warren.app.project_routes import options_of, remedy_of
 from warren.app.project_source import place_of
 from warren.config import Settings
@@ -28,7 +28,7 @@ _FORM = "a dict of patterns and queues, a list of such dicts, or a function"
 
 def check_routes(settings: Settings, app: Celery) -> Iterator[Problem]:
     """Yield a problem for each route of the app that Warren's queues cannot hold."""
-    own = own_setting(app, "task_routes")
+    own = own_settings(app).get("task_routes")
     for router in own if isinstance(own, list | tuple) else () if own is None else (own,):
         if isinstance(router, Mapping):
             yield from _each(settings, app, router.items())

@@ -186,7 +186,7 @@ def use(app: Celery, kind: Kind) -> None:
 
 def use_for_results(app: Celery, kind: Kind) -> None:
     """Make this the kind of the connections to a Redis of results."""
-    app.conf.update(_of_results(kind))
+    app.conf.maps[0].update(_of_results(kind))  # before what a project sets
 
 
 def _heartbeat(settings: Settings) -> float | None:

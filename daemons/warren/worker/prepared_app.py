@@ -64,5 +64,5 @@ def _guard_tasks(app: Celery, settings: Settings, parts: Parts) -> None:
 
 def _restrict_remote_control(app: Celery, settings: Settings, name: str, parts: Parts) -> None:
     options = settings.worker(name)
-    app.conf.worker_enable_remote_control = options.remote_control
+    app.conf.maps[0]["worker_enable_remote_control"] = options.remote_control
     restrict(list(options.queues), parts.gate, parts.cancelled, parts.revokes)
