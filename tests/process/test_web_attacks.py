@@ -17,7 +17,7 @@ import pytest
 
 from support.suite import Suite
 from support.wait import TIMEOUT, end_of, until
-from support.web import OTHER, TOKEN, Web
+from support.web import OTHER, TOKEN, Web, connected, everything
 
 TASKS = """
 import os
@@ -89,25 +89,6 @@ def listening(web: Web, worker: bool = False) -> Iterator[subprocess.Popen[bytes
         daemon = stack.enter_context(web.suite.running("web"))
         until(lambda: len(web.suite.logged("web", "ready")) > before, TIMEOUT, "ready in web.log")
         yield daemon
-
-
-def connected(web: Web, text: str | bytes = b"") -> socket.socket:
-    """A connection on which this text was sent."""
-    made = socket.create_connection(("127.0.0.1", web.port), TIMEOUT)
-    made.sendall(text.encode("latin-1") if isinstance(text, str) else text)
-    return made
-
-
-def everything(connection: socket.socket) -> bytes:
-    """All that comes until the other side closes."""
-    found = bytearray()
-    with connection:
-        try:
-            while part := connection.recv(65536):
-                found += part
-        except ConnectionResetError:
-            pass
-    return bytes(found)
 
 
 def test_a_task_class_that_ends_the_process(web: Web) -> None:

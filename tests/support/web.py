@@ -89,3 +89,22 @@ class Web:
         assert answer.status_code == 200, answer.text
         told: dict[str, Any] = answer.json()
         return told
+
+
+def connected(web: Web, text: str | bytes = b"") -> socket.socket:
+    """A connection on which this text was sent."""
+    made = socket.create_connection(("127.0.0.1", web.port), TIMEOUT)
+    made.sendall(text.encode("latin-1") if isinstance(text, str) else text)
+    return made
+
+
+def everything(connection: socket.socket) -> bytes:
+    """All that comes until the other side closes."""
+    found = bytearray()
+    with connection:
+        try:
+            while part := connection.recv(65536):
+                found += part
+        except ConnectionResetError:
+            pass
+    return bytes(found)

@@ -69,8 +69,14 @@ async def tasks(request: Request) -> Response:
 
 async def task(request: Request) -> Response:
     """Send the task that is named, or answer with the state of the task that has this id."""
-    if request.method == "POST":
-        return await submit(request)
+    try:
+        return await (submit(request) if request.method == "POST" else _told(request))
+    except asyncio.CancelledError:  # the daemon ends, and its time is over
+        detail = "warren web ends: a task may have been sent; ask again, with the same key"
+        raise Refused(HTTPStatus.SERVICE_UNAVAILABLE, detail, Retry_After="5") from None
+
+
+async def _told(request: Request) -> Response:
     entrance: Entrance = request.app.state.entrance
     entrance.clients.client(request)
     task_id = task_state.checked_id(request.path_params["task"])

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import time
 from collections.abc import Callable
 from concurrent.futures import ThreadPoolExecutor
 from contextvars import ContextVar
@@ -26,6 +27,8 @@ from warren.web.submission import Submission
 THREADS = 8
 #: Requests that wait for a thread or for the broker; further ones are refused at once.
 MOST_WAITING = 256
+#: Seconds that a request waits for a thread. Its client may have gone, and may have asked again.
+_LONGEST_WAIT = 10.0
 
 _Value = TypeVar("_Value")
 #: The id of the task that this thread sends, if a worker must drop a second message with that id.
@@ -61,7 +64,7 @@ class Sender:
             )
         self._waiting += 1
         try:
-            return await asyncio.get_running_loop().run_in_executor(self._threads, act)
+            return await asyncio.get_running_loop().run_in_executor(self._threads, _soon(act))
         finally:
             self._waiting -= 1
 
@@ -102,6 +105,24 @@ class Sender:
     def close(self) -> None:
         """Take no more requests; what is being sent has the time that the daemon has."""
         self._threads.shutdown(wait=False, cancel_futures=True)
+
+
+def _soon(act: Callable[[], _Value]) -> Callable[[], _Value]:
+    """Return a call of `act` that raises NotSent when it begins too late."""
+    latest = time.monotonic() + _LONGEST_WAIT
+
+    def begin() -> _Value:
+        if time.monotonic() > latest:
+            raise NotSent(
+                HTTPStatus.SERVICE_UNAVAILABLE,
+                f"the broker did not take other tasks within {_LONGEST_WAIT:g} s: the task was "
+                "not sent; send the request again",
+                certain=True,
+                Retry_After="5",
+            )
+        return act()
+
+    return begin
 
 
 def _broker_away(reason: str, certain: bool) -> NotSent:
