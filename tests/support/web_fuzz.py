@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import errno
 import json
 import random
 import socket
@@ -208,13 +209,24 @@ def _answer(web: Web, text: bytes) -> bytes:
     found = bytearray()
     with socket.create_connection(("127.0.0.1", web.port), TIMEOUT) as connection:
         try:
-            connection.sendall(text)
-            connection.shutdown(socket.SHUT_WR)
+            with _closed_early():
+                connection.sendall(text)
+                connection.shutdown(socket.SHUT_WR)
             while part := connection.recv(65536):
                 found += part
-        except (ConnectionResetError, BrokenPipeError):
+        except ConnectionResetError:
             pass
     return bytes(found)
+
+
+@contextmanager
+def _closed_early() -> Iterator[None]:
+    """Leave the block when the other side has closed the connection: its answer may be there."""
+    try:
+        yield
+    except OSError as error:
+        if error.errno not in (errno.ENOTCONN, errno.EPIPE, errno.ECONNRESET):
+            raise
 
 
 def shown(outcome: Outcome) -> str:
