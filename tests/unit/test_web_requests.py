@@ -162,6 +162,8 @@ DEEP = '{"args": [' + "[" * 199 + "]" * 199 + "]}"
         ("shop.any", "[" * 100_000, 400, "expected JSON"),
         ("shop.any", f'{{"args": [{"9" * 5000}]}}', 400, ""),
         ("shop.any", DEEP, 422, "nested"),
+        ("shop.any", '{"args": [{"__type__": "datetime", "__value__": "x"}]}', 422, "__type__"),
+        ("shop.any", '{"kwargs": {"x": {"__type__": "no", "__value__": 1}}}', 422, "__type__"),
         ("shop.any", "[]", 422, ""),
         ("shop.any", "null", 422, ""),
         ("shop.any", '{"args": {}}', 422, "args"),

@@ -8,6 +8,7 @@ from http import HTTPStatus
 from inspect import Signature, signature
 from typing import Annotated, Any
 
+from kombu.utils.json import dumps, loads
 from pydantic import BaseModel, ConfigDict, Field, ValidationError
 from pydantic_core import from_json
 
@@ -95,6 +96,14 @@ def _body(text: bytes) -> Body:
         raise Refused(HTTPStatus.UNPROCESSABLE_ENTITY, _shown(detail)) from None
     if not is_shallow([body.args, body.kwargs]):
         raise Refused(HTTPStatus.UNPROCESSABLE_ENTITY, "expected JSON that is not nested so deeply")
+    try:
+        # As a worker reads them: kombu makes dates and more of objects with `__type__`. A worker
+        # rejects a message with a wrong one, and its task would be PENDING for ever.
+        loads(dumps([body.args, body.kwargs]))
+    except Exception as error:  # noqa: BLE001  each type of value has a constructor of its own
+        detail = "expected arguments that a worker can read, found an object with a wrong __type__"
+        reason = _shown(f"{detail}: {type(error).__name__}")
+        raise Refused(HTTPStatus.UNPROCESSABLE_ENTITY, reason) from None
     return body
 
 
