@@ -183,6 +183,18 @@ def test_requests_one_after_the_other(web: Web) -> None:
     assert codes == [b"200", b"202", b"200", b"404", b"200"]
 
 
+def test_clients_that_hang_up(web: Web) -> None:
+    """In the middle of a body: nothing is sent, and the log says nothing of it."""
+    head = f"POST /tasks/shop.add HTTP/1.1\r\nHost: x\r\n{HEADER}Content-Length: 13\r\n"
+    head += "Content-Type: application/json\r\n\r\n"
+    with listening(web):
+        for length in range(13):
+            connected(web, head + '{"args": [1]}'[:length]).close()
+        assert web.send("shop.add", 1).status_code == 202
+    assert len(web.suite.logged("web", "web_sent")) == 1
+    assert not web.suite.logged("web", "record")
+
+
 def test_one_key_at_one_moment(web: Web) -> None:
     """Of many requests one task is sent; the others get its id, or 409."""
     ran = web.suite.directory / "ran"

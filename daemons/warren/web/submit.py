@@ -9,7 +9,7 @@ import uuid
 from hashlib import sha256
 from http import HTTPStatus
 
-from starlette.requests import Request
+from starlette.requests import ClientDisconnect, Request
 from starlette.responses import Response
 
 from warren.logs.events import Event
@@ -121,6 +121,8 @@ async def _body(request: Request, most: int) -> bytes:
                 if len(text) > most:
                     detail = f"expected a body of at most {most} bytes, found more"
                     raise Refused(HTTPStatus.REQUEST_ENTITY_TOO_LARGE, detail, Connection="close")
+    except ClientDisconnect:  # nobody reads this answer; uvicorn would log a traceback
+        raise Refused(HTTPStatus.BAD_REQUEST, "the client has gone") from None
     except TimeoutError:
         detail = f"expected the whole body within {_BODY:g} s"
         raise Refused(HTTPStatus.REQUEST_TIMEOUT, detail, Connection="close") from None
