@@ -63,7 +63,7 @@ def source() -> Path | None:
 def read(file: Path) -> Accepted:
     """Return the settings that `to_text` wrote to this path. Raises Unavailable.
 
-    A daemon that fails here is started again. By then supervise has written a damaged file anew.
+    A daemon that fails here is started again. By then supervise has written a damaged file again.
     """
     try:
         data = sys.stdin.buffer.read() if file == STDIN else read_regular(file, _LARGEST)[0]

@@ -99,10 +99,7 @@ _SHORT = 64
 
 
 def redact(text: str) -> str:
-    """Return the text with every secret in it replaced by a mask.
-
-    A text without a secret is returned unchanged.
-    """
+    """Return the text with each secret masked; a text without a secret is not changed."""
     return _redact_short(text) if len(text) <= _SHORT else _redact(text)
 
 

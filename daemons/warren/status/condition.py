@@ -19,7 +19,7 @@ class Condition(StrEnum):
     CONNECTING = "connecting"
     #: The program does its work.
     READY = "ready"
-    #: A beat that does not lead. Standing by is the work of such a beat.
+    #: A beat that does not lead: it waits, and that is its work.
     STANDBY = "standby"
     #: The program was told to end, and is ending.
     STOPPING = "stopping"

@@ -126,7 +126,7 @@ class ForeignTasks:
         except FileNotFoundError:
             return
         except (NotRegular, TooLarge, ValueError, KeyError, TypeError, RecursionError) as error:
-            self._reject(name, brief(error))  # the file is not one that this worker has written
+            self._reject(name, brief(error))  # this worker has not written the file
             return
         except OSError as error:
             self._pass(name, brief(error))

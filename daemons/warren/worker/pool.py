@@ -1,5 +1,4 @@
-"""Celery's pool, made safe for children that die at the same moment, and for tasks that write into
-its pipes.
+"""Celery's pool, safe when children die together and when tasks write into its pipes.
 
 result_handler.py reads the messages in the pipes.
 
@@ -74,18 +73,13 @@ class Pool(asynpool.AsynPool):
         return made
 
     def create_result_handler(self) -> Any:
-        """Make the reader of the pipes as Celery does. Warren's reader also reports garbage in a
-        pipe.
-        """
+        """Make the reader of the pipes; unlike Celery's, it reports garbage in a pipe."""
         made = super().create_result_handler()
         made.garbled = self._garbled
         return made
 
     def _garbled(self, proc: Any, reason: str) -> None:
-        """End a child whose pipe holds something other than its messages.
-
-        Where the next message in the pipe begins is not known.
-        """
+        """End a child whose pipe holds something else: the next message cannot be found."""
         proc.garbled = True
         hub = self._result_handler._hub
         if hub is not None:

@@ -52,7 +52,7 @@ class PublishingConnection:
     def begin(self, consumer: Any) -> None:
         """Begin with a new connection of the worker.
 
-        The publishing connection is made anew when it is needed.
+        The publishing connection is made again when it is needed.
         """
         self.drop()
         self._consumer, self._next_attempt = consumer, float("-inf")

@@ -1,5 +1,4 @@
-"""Fresh copies of messages. By a copy a message goes back to its queue without counting as
-returned.
+"""Fresh copies of messages: with a copy, a return to the queue does not count as one.
 
 On RabbitMQ the copies are sent over a connection of their own (publishing_connection.py).
 """
@@ -188,10 +187,7 @@ class Requeuer:
                     break
 
     def _send(self, first: PendingRequeue) -> bool:
-        """Send the first copy, or the question that comes before it.
-
-        Returns whether the next copy may follow at once.
-        """
+        """Send the first copy, or the question before it; return whether the next may follow."""
         if not self._connection.open():
             return False
         if self._connection.blocked:

@@ -31,7 +31,7 @@ class UnknownTasks:
         self, requeuer: Requeuer, timeout: float, keep: Callable[[Any, dict[str, Any], str], None]
     ) -> None:
         self._requeuer = requeuer
-        #: Handles a message that RabbitMQ does not take back. Called with the message, its new
+        #: Handles a message that RabbitMQ does not accept again. Called with the message, its new
         #: headers, and the reason why no worker runs it.
         self._keep = keep
         self._timeout = timeout

@@ -28,7 +28,7 @@ class AnswerTimeout:
         if timeout is not None:
             return super().wait(method, callback, timeout, returns_tuple)  # type: ignore[misc]
         connection: Any = self.connection or self  # type: ignore[attr-defined]
-        # py-amqp measures its timeout from each frame anew. A blocked connection still gets its
+        # py-amqp measures its timeout again from each frame. A blocked connection still gets its
         # heartbeats, and a consuming connection its messages, so that timeout might never end.
         before, connection.answer_by = connection.answer_by, time.monotonic() + ANSWER
         try:

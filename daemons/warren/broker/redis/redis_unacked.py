@@ -209,7 +209,7 @@ class QoS(redis.QoS):
     def restore_unacked(self, client: Any = None) -> None:
         """Requeue as kombu does, in the order of the takes: the oldest message is taken next.
 
-        A message that Redis does not take back now is requeued later, unless this process runs it.
+        A message that Redis does not accept now is requeued later, unless this process runs it.
         """
         try:
             with self.channel.conn_or_acquire(client) as own:
