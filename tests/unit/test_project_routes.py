@@ -174,7 +174,11 @@ def test_the_queue_of_every_task_is_the_last(app: Callable[..., Celery], name: s
             "task_routes['a']",
             "expected a routing key that leads to a queue, found 'nowhere'; ",
         ),
-        ("{'a': 3}", "task_routes['a']", "expected the name of a queue, or a dict with it, found "),
+        (
+            "{'a': 3}",
+            "task_routes['a']",
+            "expected the name of a queue, or a dict such as {'queue': 'NAME'}, found ",
+        ),
         ("[('a.*', 'other')]", "task_routes", "found a pair outside a list; put the pairs into "),
         ("['no_such_module.route']", "task_routes['no_such_module.route']", "ModuleNotFoundError"),
         ("[3]", "task_routes", "found a int"),

@@ -93,7 +93,9 @@ def _given(route: Any) -> dict[str, Any]:
     if isinstance(route, str):
         route = {"queue": route}
     if not isinstance(route, Mapping):
-        raise Unexpected("the name of a queue, or a dict with it", f"a {type(route).__name__}")
+        raise Unexpected(
+            "the name of a queue, or a dict such as {'queue': 'NAME'}", f"a {type(route).__name__}"
+        )
     given = {key: value for key, value in route.items() if value not in (None, "")}
     others = sorted(map(str, given.keys() - {"queue", "routing_key", "exchange", "exchange_type"}))
     if others:

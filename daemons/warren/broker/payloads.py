@@ -94,7 +94,7 @@ def new_tag() -> str:
 
 
 class Message(virtual.Message, IncomingMessage):
-    """kombu's message of a virtual transport, with the limits of Warren."""
+    """A message of a virtual transport, refused if it is larger or deeper than Warren allows."""
 
 
 class BoundedChannel(SizeChecked):

@@ -287,8 +287,8 @@ def told(app: Celery, settings: Settings) -> Iterator[None]:
         ) from error
     except _BROKEN as error:
         raise Unavailable(
-            f"broker and results cannot be used with these options: {error_text(error)}; "
-            "see [broker]"
+            f"cannot use the broker or the results with the options in [broker] and [results]: "
+            f"{error_text(error)}; correct the options"
         ) from error
     except (OSError, RuntimeError, KombuError, BackendError, *_errors_of_both(app)) as error:
         raise Unavailable(f"broker or results do not answer: {error_text(error)}") from error

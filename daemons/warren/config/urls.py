@@ -110,4 +110,4 @@ def _check_options(query: str, scheme: str) -> None:
         if name not in known:
             raise Unexpected(expected, "another one" if known else "one")
         if not known[name](value):
-            raise Unexpected(f"a value that {name} in the URL takes", "another one")
+            raise Unexpected(f"a valid value of the option {name} in the URL", "an invalid value")

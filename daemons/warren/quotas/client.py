@@ -229,7 +229,7 @@ class Call:
                     Event.LEDGER_BUSY,
                     quota=self._quota.name,
                     reason=str(problem),
-                    consequence="the pause is not kept",
+                    consequence="calls do not pause, although the provider asked for a pause",
                 )
 
     def not_sent(self) -> None:

@@ -43,7 +43,7 @@ def question() -> RawMessage:
 
 
 class ReceivedMessage(pyamqp.Message, IncomingMessage):
-    """kombu's message of RabbitMQ, with the limits of Warren."""
+    """A message of RabbitMQ, refused if it is larger or deeper than Warren allows."""
 
 
 class Channel(AnswerTimeout, SizeChecked, pyamqp.Channel):
