@@ -29,10 +29,10 @@ Refused = Callable[..., list[Problem]]
         ("redis://:secret77@h/0/1", "database is no number"),
         ("redis://:secret77@h/0?password=x", "found one"),
         ("redis://:secret77@h/0?", ""),
-        ("amqp://u:secret77@h/v?heartbeat=abc", "another one"),
+        ("amqp://u:secret77@h/v?heartbeat=abc", "an invalid value"),
         ("amqp://u:secret77@h/v?heartbeet=1", "another one"),
         ("amqp://u:secret77@h/v?secret77", "another one"),
-        ("rediss://:secret77@h/0?ssl_cert_reqs=perhaps", "another one"),
+        ("rediss://:secret77@h/0?ssl_cert_reqs=perhaps", "an invalid value"),
         ("redis://:secret77@h;redis://:secret77@i/x", "database is no number"),
     ],
 )
