@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
 
@@ -11,6 +12,7 @@ from celery import Celery
 from warren.errors import ConfigError
 
 LOADER = "warren.app.client_loader:Loader"
+MADE: list[Celery] = []  # the apps of the running test
 INI = """
 [app]
 state_dir = {0}/state
@@ -31,17 +33,20 @@ class Own:
 
 
 @pytest.fixture
-def directory(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
-    """The directory of the settings, which the environment names."""
+def directory(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Iterator[Path]:
+    """The directory of the settings, which the environment names; closes the apps afterwards."""
     (tmp_path / "warren.ini").write_text(INI.format(tmp_path), encoding="utf-8")
     monkeypatch.setenv("WARREN_CONFIG", str(tmp_path))
     monkeypatch.setenv("WARREN_HOST", "host")
-    return tmp_path
+    yield tmp_path
+    while MADE:
+        MADE.pop().close()
 
 
 def project() -> Celery:
     """A project's app: it reads its settings, and sets others afterwards."""
     app = Celery("shop", loader=LOADER, set_as_current=False)
+    MADE.append(app)
     app.config_from_object(Own, namespace="CELERY")
     app.conf.task_always_eager = True
     app.conf.update(broker_url="redis://other", result_extended=False)

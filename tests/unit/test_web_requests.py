@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import sqlite3
+from collections.abc import Iterator, Mapping
 from http import HTTPStatus
 from pathlib import Path
 from types import SimpleNamespace
@@ -24,29 +25,31 @@ from warren.web.submission import Submission
 from warren.web.submit import _send_once
 
 TOKEN = "0123456789abcdef0123456789abcdef"
-app = Celery("web", set_as_current=False)
 
 
-@app.task(name="shop.add")
-def add(x: int, y: int = 0) -> int:
-    """A task with parameters."""
-    return x + y
+@pytest.fixture(scope="module")
+def tasks() -> Iterator[Mapping[str, Any]]:
+    """The tasks of an app, which is closed: `warren check` names each app that a process has."""
+    app = Celery("web", set_as_current=False)
 
+    @app.task(name="shop.add")
+    def add(x: int, y: int = 0) -> int:
+        return x + y
 
-@app.task(name="shop.bound", bind=True)
-def bound(self: Any, *, rows: int) -> int:
-    """A task whose first parameter is the task itself."""
-    return rows
+    @app.task(name="shop.bound", bind=True)
+    def bound(self: Any, *, rows: int) -> int:
+        return rows
 
+    @app.task(name="shop.any")
+    def any_of_them(*args: Any, **kwargs: Any) -> None:
+        pass
 
-@app.task(name="shop.any")
-def any_of_them(*args: Any, **kwargs: Any) -> None:
-    """A task that takes everything."""
+    @app.task(name="secret.wipe")
+    def wipe() -> None:
+        pass
 
-
-@app.task(name="secret.wipe")
-def wipe() -> None:
-    """A task that no request may send."""
+    yield app.tasks
+    app.close()
 
 
 WEB = WebSettings(tasks=("shop.*", "gone.task"), queues=("fast",))
@@ -134,10 +137,15 @@ def test_the_rate_of_a_client() -> None:
     ],
 )
 def test_what_a_client_may_send(
-    task: str, body: str, args: list[Any], kwargs: dict[str, Any], options: dict[str, Any]
+    tasks: Mapping[str, Any],
+    task: str,
+    body: str,
+    args: list[Any],
+    kwargs: dict[str, Any],
+    options: dict[str, Any],
 ) -> None:
     """The fields of the body, and nothing that was left out."""
-    found = submission.read(task, body.encode(), WEB, app.tasks)
+    found = submission.read(task, body.encode(), WEB, tasks)
     assert (found.task, found.args, found.kwargs, found.options) == (task, args, kwargs, options)
 
 
@@ -182,10 +190,12 @@ DEEP = '{"args": [' + "[" * 199 + "]" * 199 + "]}"
         ("shop.any", '{"expires": 0}', 422, "expires"),
     ],
 )
-def test_what_is_refused(task: str, body: str, status: int, told: str) -> None:
+def test_what_is_refused(
+    tasks: Mapping[str, Any], task: str, body: str, status: int, told: str
+) -> None:
     """With what was expected, on one short line."""
     with pytest.raises(Refused) as raised:
-        submission.read(task, body.encode("latin-1"), WEB, app.tasks)
+        submission.read(task, body.encode("latin-1"), WEB, tasks)
     assert (raised.value.status, told in raised.value.detail) == (status, True), raised.value.detail
     assert len(raised.value.detail) < 400
     assert raised.value.detail.isprintable()
