@@ -12,19 +12,37 @@ from typing import TYPE_CHECKING, Any
 if TYPE_CHECKING:
     from warren.quotas.client import NoAllowance as NoAllowance
     from warren.quotas.client import quota as quota
+    from warren.tasks.held_lock import LockLost as LockLost
+    from warren.tasks.lock_contention import Busy as Busy
+    from warren.tasks.once import once as once
     from warren.tasks.progress import progress as progress
     from warren.tasks.progress import report_progress as report_progress
     from warren.tasks.published_files import publish_file as publish_file
+    from warren.tasks.unique import unique as unique
 
-__all__ = ["NoAllowance", "progress", "publish_file", "quota", "report_progress"]
+__all__ = [
+    "Busy",
+    "LockLost",
+    "NoAllowance",
+    "once",
+    "progress",
+    "publish_file",
+    "quota",
+    "report_progress",
+    "unique",
+]
 
 #: Each public name and the module that has it.
 _NAMES = {
+    "Busy": "warren.tasks.lock_contention",
+    "LockLost": "warren.tasks.held_lock",
     "NoAllowance": "warren.quotas.client",
+    "once": "warren.tasks.once",
     "progress": "warren.tasks.progress",
     "publish_file": "warren.tasks.published_files",
     "quota": "warren.quotas.client",
     "report_progress": "warren.tasks.progress",
+    "unique": "warren.tasks.unique",
 }
 
 

@@ -25,7 +25,7 @@ def test_each_name_is_listed_before_its_first_use() -> None:
     """
     said = run_to_end([sys.executable, "-c", FRESH], capture_output=True, check=True).stdout
     assert said.splitlines() == [
-        "NoAllowance progress publish_file quota report_progress",
+        "Busy LockLost NoAllowance once progress publish_file quota report_progress unique",
         "warren.quotas.client warren.tasks.progress warren.quotas.client",
         "warren.tasks.progress",
     ]

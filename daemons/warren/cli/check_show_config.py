@@ -24,7 +24,13 @@ from warren.config import (
     short_host,
     suite_of_another,
 )
-from warren.config.advice import foreign_apps, misspelt_hosts, own_ways, silent_receivers
+from warren.config.advice import (
+    foreign_apps,
+    locks_without_a_store,
+    misspelt_hosts,
+    own_ways,
+    silent_receivers,
+)
 from warren.config.path_checks import HIDDEN, in_a_home
 from warren.config.rendering import entries
 from warren.config.snapshot import source
@@ -47,8 +53,9 @@ def check(context: click.Context, as_json: bool) -> int:
     a mistake is a warning on stderr, and not a problem: more processes than the host has memory
     for, a file in hosts/ that is almost named after this host, a Celery app that a task module
     makes, a `rate_limit` or `Request` that a task sets, a receiver of a signal that is never sent,
-    a quota that would admit no call for a while. Code that the suite's user or everybody may write
-    to is a warning as well.
+    a lock of a task (`unique`, `once`) on RabbitMQ without a Redis that hosts share, a quota that
+    would admit no call for a while. Code that the suite's user or everybody may write to is a
+    warning as well.
 
     Starts nothing and does not ask the broker. A user other than root and the suite's user cannot
     check write permissions: the command then says that it skips this check, and ends with the exit
@@ -221,6 +228,7 @@ def _warnings(settings: Settings) -> list[str]:
         *foreign_apps(),
         *own_ways(),
         *silent_receivers(),
+        *locks_without_a_store(settings),
     )
     return [*crowded, *misspelt_hosts(settings), *code, *pauses(settings)]
 

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import ast
+import inspect
 import sys
 from collections.abc import Iterator
 from difflib import SequenceMatcher
@@ -25,6 +26,9 @@ SILENT = {
 }
 #: The attribute that marks each app that Warren has made.
 MADE_BY = "made_by_warren"
+#: The attribute of a function that `warren.unique` or `warren.once` has decorated: whose calls the
+#: lock excludes, `fleet` or `host`.
+LOCK_SCOPE = "warren_lock_scope"
 
 
 def misspelt_hosts(settings: Settings) -> Iterator[str]:
@@ -94,6 +98,26 @@ def own_ways() -> Iterator[str]:
             )
         if task.Request != Task.Request:
             yield f"{_code(task.run)}{name}: its own Request is not used: the worker needs Warren's"
+
+
+def locks_without_a_store(settings: Settings) -> Iterator[str]:
+    """Yield a warning for each task whose lock all hosts share, when hosts share no store for it.
+
+    Call this after the modules have been imported. A lock in a `with` block is not seen.
+    """
+    from celery import current_app
+
+    results = settings.results.url.get_secret_value() if settings.results.url else ""
+    if settings.broker.kind != "rabbitmq" or results.startswith("redis"):
+        return
+    for name, task in sorted(current_app.tasks.items()) if hasattr(current_app, MADE_BY) else ():
+        if getattr(task.run, LOCK_SCOPE, "host") == "fleet":
+            yield (
+                f"{_code(inspect.unwrap(task.run))}{name}: each call will fail, because hosts "
+                "share no store for its lock (warren.unique, warren.once) on RabbitMQ alone; name "
+                "a Redis in [results] url, or write scope='host' if the lock need not exclude "
+                "other hosts"
+            )
 
 
 def silent_receivers() -> Iterator[str]:

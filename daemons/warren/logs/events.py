@@ -96,6 +96,13 @@ class Event(StrEnum):
     PROGRESS_NOT_STORED = means(
         "the progress of a task cannot be stored now (`reason`); the task continues"
     )
+    RUN_REPEATED = means("`once`: the work of `key` was done before, by `first_task_id`")
+    RUN_NOT_RECORDED = means(
+        "`once`: the work of `key` is done, and that cannot be noted (`reason`); it may run again"
+    )
+    LOCK_NOT_RELEASED = means(
+        "a lock (`key`) cannot be released (`reason`); it ends by itself within 10 s"
+    )
     BROKER_LOST = means("the connection to the broker broke")
     BROKER_ALARM = means("the broker takes no messages; `alarm` says why, in the broker's words")
     BROKER_ALARM_CLEARED = means("the broker takes messages again")
