@@ -225,7 +225,7 @@ def test_a_run_that_lost_its_lock(server: Any) -> None:
         server.delete(key)
         if other:
             locks = redis_locks.RedisLocks(_url(server), "test")
-            locks.run("take", [key.decode(), "token"], "ab", "{}", 9000)
+            locks.step("take", [key.decode(), "token"], "ab", "{}", 9000)
         return "done"
 
     with pytest.raises(LockLost, match="another run may do the work, too"):

@@ -192,10 +192,10 @@ def test_a_take_whose_answer_was_lost_finds_its_own_lock(server: Any) -> None:
     """The script is run twice with the same owner: the second finds the lock of the first."""
     locks = redis_locks.RedisLocks(_url(server), "test")
     keys = ["warren.lock.test.x", "warren.lock.test.token"]
-    first = locks.run("take", keys, "ab", "{}", 9000)
+    first = locks.step("take", keys, "ab", "{}", 9000)
     assert first[0] == 1
-    assert locks.run("take", keys, "ab", "{}", 9000) == first
-    assert locks.run("take", keys, "cd", "{}", 9000)[0] == 0
+    assert locks.step("take", keys, "ab", "{}", 9000) == first
+    assert locks.step("take", keys, "cd", "{}", 9000)[0] == 0
 
 
 def _url(server: Any) -> str:

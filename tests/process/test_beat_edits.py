@@ -192,7 +192,7 @@ def test_a_task_whose_own_broker_is_away_holds_up_no_other(suite: Suite, scratch
             3.0,
         ]
     assert {line["consequence"] for line in suite.logged("beat", "tick_failed")} == {
-        "beat tries again"
+        "beat tries the tick again"
     }
 
 

@@ -85,7 +85,7 @@ class RedisLocks:
         owner, asked = secrets.token_hex(16), _now()
         name = f"{self._prefix}.{key.digest}"
         keys = [name, f"{self._prefix}.token"]
-        taken, text, left = self.run("take", keys, owner, note, int(LEASE * 1000))
+        taken, text, left = self.step("take", keys, owner, note, int(LEASE * 1000))
         line = lock_line.parse(text)
         if taken and line is not None:
             return RedisGrant(self, name, text, line.token, asked + LEASE)
@@ -95,7 +95,7 @@ class RedisLocks:
         again = left / 1000 if left >= 0 else LEASE
         return Refused(line.holder if line else Holder(), again)
 
-    def run(self, script: str, keys: list[str], *arguments: Any) -> Any:
+    def step(self, script: str, keys: list[str], *arguments: Any) -> Any:
         """Run a script in one round trip. Raises NoLockStore."""
         with _reached():
             return self._scripts[script](keys=keys, args=arguments)
@@ -127,7 +127,7 @@ class RedisGrant:
         asked = _now()
         if self.held:
             arguments = (self._line, int(LEASE * 1000))
-            if self._locks.run("renew", [self._name], *arguments):
+            if self._locks.step("renew", [self._name], *arguments):
                 self._until = asked + LEASE
             else:
                 self._lost = True
@@ -144,7 +144,7 @@ class RedisGrant:
         if os.getpid() != self._pid:  # a forked process ends the same block; the lock is not its
             return True
         lock_renewal.remove(self)
-        return bool(self._locks.run(script, [self._name], self._line, *arguments))
+        return bool(self._locks.step(script, [self._name], self._line, *arguments))
 
 
 def _now() -> float:
