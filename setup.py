@@ -64,6 +64,7 @@ setup(
     ],
     extras_require={
         "test": [
+            "django>=5.2",
             "hypothesis>=6.100",
             "mypy>=1.11",
             "pytest>=8.2",

@@ -23,18 +23,24 @@ from warren.config import Settings, load
 class Loader(AppLoader):
     """A loader that puts its app under the settings of WARREN_CONFIG, by default /etc/warren."""
 
-    def __init__(self, app: Celery, **options: Any) -> None:
-        """Read the settings. Raises ConfigError, at the first use of the app's settings."""
-        super().__init__(app, **options)
-        self._settings = _settings()
-        # After the app's own settings, which may come from Django's: Celery sends this signal when
-        # it has read them, before anything uses them.
-        app.on_after_configure.connect(self._put_under, weak=False)
+    @property
+    def conf(self) -> Any:
+        """Return the app's own settings, as Celery reads them before their first use.
 
-    def _put_under(self, sender: Celery, **_: Any) -> None:
-        from warren.app.factory import put_under  # it loads the brokers' code: not at each import
+        Raises ConfigError when the settings of Warren are wrong.
+        """
+        settings = _settings()
 
-        put_under(sender, self._settings)
+        def put(sender: Celery, **_: Any) -> None:
+            from warren.app.factory import put_under  # it loads the code of the brokers
+
+            put_under(sender, settings)
+
+        # Celery sends this signal when it has read the app's own settings, before anything uses
+        # them. It can be connected only now: with Django, an app makes its loader before its
+        # signals.
+        self.app.on_after_configure.connect(put, weak=False, dispatch_uid=__name__)
+        return super().conf
 
 
 def _settings() -> Settings:

@@ -1,0 +1,1 @@
+"""Reports: started by a button, made by a task, then downloaded."""
